@@ -1,0 +1,30 @@
+"""The fast gradient sign method (Goodfellow et al., ICLR 2015, arXiv 1412.6572)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robustill.attacks.objective import Objective
+from robustill.attacks.pgd import PGD
+from robustill.attacks.threat import Generators, Norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class FGSM:
+    """One step of length `eps` from x itself, without a random start.
+
+    Args:
+        eps: Radius in pixel units of [0, 1].
+        norm: `"Linf"` or `"L2"`.
+    """
+
+    eps: float
+    norm: Norm = "Linf"
+
+    def __call__(self, objective: Objective, x: Tensor, *, generator: Generators = None) -> Tensor:
+        """Return `x` moved by one step, `[B, ...]`; `generator` is accepted for symmetry and unused."""
+        if self.eps == 0:
+            return x.detach().clone()
+        return PGD(eps=self.eps, step_size=self.eps, steps=1, norm=self.norm, init="none")(objective, x)

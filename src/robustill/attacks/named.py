@@ -1,0 +1,39 @@
+"""Evaluation attacks by the names that the field's tables use."""
+
+from __future__ import annotations
+
+import re
+
+from robustill.attacks.cw import CW
+from robustill.attacks.fgsm import FGSM
+from robustill.attacks.pgd import PGD
+from robustill.attacks.threat import Norm
+from robustill.errors import InputError, nearest
+
+_KNOWN = ("fgsm", "pgd10", "pgd20", "pgd50", "pgd20_trades", "cw")
+
+
+def named_attack(name: str, *, eps: float, norm: Norm = "Linf") -> PGD | FGSM | CW:
+    """Return the attack that a name stands for, scaled to `eps`.
+
+    `fgsm`; `pgdN` (N steps of eps/4 from a uniform start: `PGD_sat` for N = 20); `pgdNxR` (R restarts);
+    `pgdN_trades` (steps of 0.003 at eps 8/255, scaled); `cw` (30 margin steps of eps/4).
+
+    >>> named_attack("pgd20", eps=8 / 255).steps
+    20
+
+    Raises:
+        InputError: An unknown name; it names the nearest one.
+    """
+    if name == "fgsm":
+        return FGSM(eps=eps, norm=norm)
+    # With eps = 0 the ball is a point; any positive step is projected back onto it.
+    step = eps / 4 if eps > 0 else 1.0
+    if name == "cw":
+        return CW(eps=eps, step_size=step, norm=norm)
+    match = re.fullmatch(r"pgd(\d{1,4})(?:x(\d{1,3}))?(_trades)?", name)
+    if match is None or int(match[1]) == 0 or match[2] == "0":
+        raise InputError(f"unknown attack {name!r}", nearest(name, _KNOWN))
+    if match[3]:
+        step *= 0.003 / (2 / 255)
+    return PGD(eps=eps, step_size=step, steps=int(match[1]), norm=norm, restarts=int(match[2] or 1))

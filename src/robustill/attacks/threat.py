@@ -1,0 +1,133 @@
+"""Threat models: the Linf and L2 balls around x, intersected with the image box [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from robustill.errors import InputError
+from robustill.inputs import check_images
+
+Norm = Literal["Linf", "L2"]
+Generators = torch.Generator | Sequence[torch.Generator] | None
+"""Source of random starts: the global one (None), one for the batch, or one per example."""
+
+
+class Ball(Protocol):
+    """The points an adversary may choose; holds x and eps."""
+
+    def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
+        """Go `size` along the steepest ascent direction of this norm and project back."""
+
+    def project(self, x_adv: Tensor) -> Tensor:
+        """Return the nearest points inside the ball, then inside [0, 1]."""
+
+    def uniform(self, generator: Generators) -> Tensor:
+        """Draw points uniformly from the ball, clipped to [0, 1]."""
+
+
+class LinfBall:
+    """All points with `max |x' - x| <= eps`; bounds are rounded inwards, so the radius holds exactly."""
+
+    def __init__(self, x: Tensor, eps: float) -> None:
+        exact = x.double()
+        self.x, self.eps = x, eps
+        self.low = _round((exact - eps).clamp(0, 1), x.dtype, up=True)
+        self.high = _round((exact + eps).clamp(0, 1), x.dtype, up=False)
+
+    def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
+        """Go `size` along the sign of the gradient and project back."""
+        return self.project(x_adv + size * grad.sign())
+
+    def project(self, x_adv: Tensor) -> Tensor:
+        """Clip to the ball and to [0, 1]."""
+        return torch.clamp(x_adv, self.low, self.high)
+
+    def uniform(self, generator: Generators) -> Tensor:
+        """Draw uniformly from the cube, clipped to [0, 1]."""
+        noise = draw(torch.rand, self.x, generator)
+        return self.project(self.x + self.eps * (2 * noise - 1))
+
+
+class L2Ball:
+    """All points with `||x' - x||_2 <= eps`, the norm over all pixels of an image."""
+
+    def __init__(self, x: Tensor, eps: float) -> None:
+        # A hair inside, so that float rounding of the norm never leaves the ball.
+        self.x, self.eps = x, eps * (1 - 4 * torch.finfo(x.dtype).eps)
+
+    def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
+        """Go `size` along the gradient, normalised per image, and project back."""
+        return self.project(x_adv + size * grad / _l2(grad).clamp_min(torch.finfo(grad.dtype).tiny))
+
+    def project(self, x_adv: Tensor) -> Tensor:
+        """Shrink to the ball, then clip to [0, 1] (which only moves closer to x)."""
+        delta = x_adv - self.x
+        length = _l2(delta)
+        shrink = (self.eps / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1.0)
+        return (self.x + delta * shrink.to(delta.dtype)).clamp(0, 1)
+
+    def uniform(self, generator: Generators) -> Tensor:
+        """Draw uniformly from the ball, clipped to [0, 1]."""
+        direction = draw(torch.randn, self.x, generator)
+        direction = direction / _l2(direction).clamp_min(torch.finfo(direction.dtype).tiny)
+        radius = draw(torch.rand, self.x[:, :1].flatten(1)[:, :1], generator).reshape(_per_image(self.x))
+        dimensions = self.x[0].numel() if len(self.x) else 1
+        return self.project(self.x + self.eps * radius ** (1 / dimensions) * direction)
+
+
+def ball(norm: Norm, x: Tensor, eps: float) -> Ball:
+    """Return the ball of radius `eps` around `x` `[B, ...]`.
+
+    Half-precision inputs get a float32 ball: a step of 2/255 is smaller than the spacing of bfloat16 near 1.
+
+    Raises:
+        InputError: An unknown norm, or images outside [0, 1].
+    """
+    check_images(x)
+    x = x.detach()
+    x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    if norm == "Linf":
+        return LinfBall(x, eps)
+    if norm == "L2":
+        return L2Ball(x, eps)
+    raise InputError(f"unknown norm {norm!r}", "choose 'Linf' or 'L2'")
+
+
+def draw(sample: object, x: Tensor, generator: Generators) -> Tensor:
+    """Draw noise shaped like `x` with `torch.rand` or `torch.randn` from the given source."""
+    if generator is None:
+        return sample(x.shape, dtype=x.dtype, device=x.device)  # type: ignore[operator, no-any-return]
+    if isinstance(generator, torch.Generator):
+        noise = sample(x.shape, dtype=x.dtype, generator=generator, device=generator.device)  # type: ignore[operator]
+    else:
+        rows = [sample(x.shape[1:], dtype=x.dtype, generator=g, device=g.device) for g in generator]  # type: ignore[operator]
+        noise = torch.stack(rows)
+    return noise.to(x.device)  # type: ignore[no-any-return]
+
+
+def store(x_adv: Tensor, x: Tensor) -> Tensor:
+    """Return `x_adv` in the type of `x`, rounded towards `x`, so that storing never enlarges the perturbation."""
+    stored = x_adv.to(x.dtype)
+    if stored.dtype == x_adv.dtype:
+        return stored
+    wanted = (x_adv.double() - x.double()).abs()
+    too_far = (stored.double() - x.double()).abs() > wanted
+    return torch.where(too_far, torch.nextafter(stored, x.detach()), stored)
+
+
+def _round(exact: Tensor, dtype: torch.dtype, *, up: bool) -> Tensor:
+    near = exact.to(dtype)
+    wrong = near.double() < exact if up else near.double() > exact
+    return torch.where(wrong, torch.nextafter(near, torch.full_like(near, 2.0 if up else -1.0)), near)
+
+
+def _per_image(x: Tensor) -> tuple[int, ...]:
+    return (-1,) + (1,) * (x.dim() - 1)
+
+
+def _l2(x: Tensor) -> Tensor:
+    return x.flatten(1).norm(dim=1).reshape(_per_image(x))

@@ -1,0 +1,62 @@
+"""Errors that a user can act on: what was wrong, where, and what to do.
+
+The command line prints these as one message, without a traceback; everything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RobustillError(Exception):
+    """Base of all errors meant for the user.
+
+    Args:
+        message: What was wrong and where.
+        hint: What to do about it (optional, printed on a line of its own).
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message if hint is None else f"{message}\n  hint: {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class InputError(RobustillError, ValueError):
+    """An argument or a tensor is outside what the function accepts."""
+
+
+class DataError(RobustillError):
+    """A data set is missing, incomplete or malformed."""
+
+
+class ModelError(RobustillError):
+    """A model file, source or architecture cannot be used."""
+
+
+class RecipeError(RobustillError):
+    """A recipe is invalid."""
+
+
+class CheckpointError(RobustillError):
+    """A run folder or checkpoint cannot be read, or belongs to another run."""
+
+
+class NonFiniteLossError(RobustillError):
+    """A loss term became infinite or not a number during training."""
+
+
+class MissingExtraError(RobustillError, ImportError):
+    """An optional dependency is needed and absent."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return a hint that names the closest option, or lists them all if none is close.
+
+    >>> nearest("rslda", ["rslad", "trades"])
+    "did you mean 'rslad'?"
+    """
+    options = sorted(options)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else "choose one of: " + ", ".join(options)

@@ -1,0 +1,57 @@
+"""Checks of images and labels at the entry points of the library.
+
+They read the tensors back to the host once, so they stand where a batch enters, never inside a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from robustill.errors import InputError
+
+# Resizing and decoding may overshoot by rounding; a real scaling mistake (0..255, mean/std) is far larger.
+_TOLERANCE = 1e-3
+
+
+def check_images(x: Tensor, shape: Sequence[int] | None = None) -> None:
+    """Check that `x` is a batch of images in [0, 1].
+
+    Args:
+        x: Images `[B, C, H, W]`, floating point.
+        shape: The `(C, H, W)` that is expected; any when None.
+
+    Raises:
+        InputError: Wrong rank, shape or type, values outside [0, 1], or not finite.
+    """
+    if not x.is_floating_point():
+        raise InputError(f"images are {x.dtype}, not floating point", "divide uint8 images by 255")
+    if x.dim() < 2 or (shape is not None and tuple(x.shape[1:]) != tuple(shape)):
+        wanted = "at least [B, features]" if shape is None else f"[B, {', '.join(map(str, shape))}]"
+        raise InputError(f"images have shape {list(x.shape)}, expected {wanted}")
+    if x.numel() == 0:
+        return
+    low, high = (float(v) for v in torch.aminmax(x.detach()))
+    if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
+        raise InputError(
+            f"images must lie in [0, 1], found values from {low:.4g} to {high:.4g}",
+            "divide 0..255 images by 255; keep mean/std normalisation inside the model (mean=, std=)",
+        )
+
+
+def check_labels(y: Tensor, num_classes: int, size: int | None = None) -> None:
+    """Check that `y` holds class indices `[B]` in `0 .. num_classes - 1`.
+
+    Raises:
+        InputError: Wrong type, shape, length, or a label out of range.
+    """
+    if y.dtype != torch.int64 or y.dim() != 1 or (size is not None and len(y) != size):
+        wanted = "[B]" if size is None else f"[{size}]"
+        raise InputError(f"labels must be int64 {wanted}, found {y.dtype} {list(y.shape)}")
+    if len(y) and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
+        raise InputError(
+            f"labels run from {int(y.min())} to {int(y.max())}, but there are {num_classes} classes",
+            "labels count from 0; give the right number of classes",
+        )
