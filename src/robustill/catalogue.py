@@ -1,0 +1,40 @@
+"""What `robustill list` shows besides methods."""
+
+from __future__ import annotations
+
+import tomllib
+
+
+def models() -> list[tuple[str, str]]:
+    """Return architectures with their parameter counts for 10 classes."""
+    import torch
+
+    from robustill.models import MODELS, build_model
+
+    rows = []
+    with torch.device("meta"):
+        for name in MODELS:
+            shape = (1, 28, 28) if name.startswith("cnn") else (3, 32, 32)
+            count = sum(p.numel() for p in build_model(name, num_classes=10, shape=shape).parameters())
+            rows.append((name, f"{count:,} parameters at {'x'.join(map(str, shape))}, 10 classes"))
+    return rows
+
+
+def data_sets() -> list[tuple[str, str]]:
+    """Return the data sets known by name, and the further forms of a name."""
+    from robustill.data import DATASETS
+
+    rows = [(name, (loader.__doc__ or "").strip().splitlines()[0]) for name, loader in DATASETS.items()]
+    return [
+        *rows,
+        ("PATH", "a class-per-folder tree of images, or an .npz with x_train, y_train, x_test, y_test"),
+        ("hf-disk:PATH", "a Hugging Face data set saved to disk (extra hub)"),
+        ("hf-hub:ID", "a Hugging Face data set by id (extra hub, network)"),
+    ]
+
+
+def recipes() -> list[tuple[str, str]]:
+    """Return the shipped recipes with their titles."""
+    from robustill.recipe import shipped_recipes
+
+    return [(name, tomllib.loads(path.read_text()).get("title", "")) for name, path in shipped_recipes().items()]

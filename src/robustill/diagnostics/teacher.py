@@ -1,0 +1,138 @@
+"""Is this the teacher one believes it is: the checks that the field's users miss most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from robustill.attacks import PGD, eval_mode, stays_correct
+from robustill.data import Data
+from robustill.losses import entropy
+from robustill.models import Normalize, check_logits, model_digest
+
+_CHANCE_FACTOR = 1.5
+
+
+@dataclass(frozen=True)
+class TeacherCheck:
+    """What was found on a few test images.
+
+    Args:
+        images: Number of images.
+        clean: Clean accuracy.
+        robust: PGD-20 accuracy at `eps`.
+        eps: Radius in pixel units.
+        entropy: Mean entropy of the clean prediction, nats.
+        normalization: What the network does to its input.
+        digest: SHA-256 of the weights.
+        problems: What is wrong, in plain words; empty for a usable teacher.
+    """
+
+    images: int
+    clean: float
+    robust: float
+    eps: float
+    entropy: float
+    normalization: str
+    digest: str
+    problems: tuple[str, ...]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return table rows."""
+        return [
+            ("images", str(self.images)),
+            ("clean accuracy", f"{100 * self.clean:.1f}%"),
+            (f"PGD-20 accuracy, Linf eps {self.eps:.4g}", f"{100 * self.robust:.1f}%"),
+            ("mean entropy", f"{self.entropy:.3f} nats"),
+            ("normalisation", self.normalization),
+            ("digest", self.digest[:16]),
+        ]
+
+
+def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 200, seed: int = 0) -> TeacherCheck:
+    """Check a teacher's logits, accuracies, normalisation and label order on `images` test images.
+
+    Args:
+        teacher: Maps images in [0, 1] to logits.
+        data: Its test split is read.
+        eps: Radius of the PGD accuracy.
+        images: Number of images.
+        seed: Chooses the images and the random starts.
+
+    Raises:
+        ModelError: Wrong class count, probabilities instead of logits, or values that are not finite.
+    """
+    order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))[:images]
+    device = next(teacher.parameters()).device
+    x = (data.test.images(order).to(device)).float() / 255
+    y = data.test.labels[order].to(device)
+    with eval_mode(teacher), torch.no_grad():
+        logits = teacher(x)
+        check_logits(logits, data.num_classes)
+        clean = float((logits.argmax(1) == y).float().mean())
+        rescaled = _best_rescaling(teacher, x, y)
+    attack = PGD(eps=eps, step_size=max(eps / 4, 1e-9), steps=20)
+    right = stays_correct(teacher, x, y, attack, generator=torch.Generator().manual_seed(seed))
+    robust = float((right & (logits.argmax(1) == y)).float().mean())
+    problems = _problems(clean, robust, rescaled, logits, y, data)
+    normalization = _normalization(teacher)
+    return TeacherCheck(
+        len(x),
+        clean,
+        robust,
+        eps,
+        float(entropy(logits).mean()),
+        normalization,
+        model_digest(teacher),
+        tuple(problems),
+    )
+
+
+def _problems(
+    clean: float, robust: float, rescaled: tuple[str, float], logits: Tensor, y: Tensor, data: Data
+) -> list[str]:
+    problems = []
+    if rescaled[1] > clean + 0.1:
+        problems.append(
+            f"accuracy is {100 * clean:.0f}% on inputs in [0, 1] but {100 * rescaled[1]:.0f}% on {rescaled[0]}: the "
+            "network expects a normalisation that it does not contain; build it with mean= and std="
+        )
+    permuted, mapping = _best_label_order(logits.argmax(1), y, data.num_classes)
+    if permuted > clean + 0.2:
+        moved = ", ".join(f"{a}->{b}" for a, b in mapping if a != b)
+        problems.append(
+            f"with its labels reordered ({moved}) accuracy would be {100 * permuted:.0f}%: label order differs"
+        )
+    if clean < _CHANCE_FACTOR / data.num_classes:
+        problems.append(f"clean accuracy {100 * clean:.1f}% is near chance: untrained, wrong data, or wrong labels")
+    elif robust < 0.05:
+        problems.append(f"PGD-20 accuracy is {100 * robust:.1f}%: fine as a clean teacher, not as a robust one")
+    return problems
+
+
+def _best_rescaling(teacher: nn.Module, x: Tensor, y: Tensor) -> tuple[str, float]:
+    mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
+    views = {"inputs normalised to mean 0 and deviation 1": (x - mean) / std, "inputs in [-1, 1]": 2 * x - 1}
+    views["inputs in 0..255"] = 255 * x
+    found = {name: float((teacher(view).argmax(1) == y).float().mean()) for name, view in views.items()}
+    best = max(found, key=lambda name: found[name])
+    return best, found[best]
+
+
+def _best_label_order(predicted: Tensor, y: Tensor, classes: int) -> tuple[float, list[tuple[int, int]]]:
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (predicted.cpu().numpy(), y.cpu().numpy()), 1)
+    rows, columns = linear_sum_assignment(-counts)
+    return float(counts[rows, columns].sum() / len(y)), list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def _normalization(teacher: nn.Module) -> str:
+    for module in teacher.modules():
+        if isinstance(module, Normalize):
+            mean, std = ([round(float(v), 4) for v in t.flatten()] for t in (module.mean, module.std))
+            return f"inside: mean {mean}, std {std}"
+    return "none inside (takes [0, 1] as it is)"

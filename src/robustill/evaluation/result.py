@@ -1,0 +1,96 @@
+"""What an evaluation found: one boolean per example and attack, intervals, and the worst case over all attacks."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustill.attacks.threat import Norm
+from robustill.errors import InputError
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Verdicts of every attack on every example, and the numbers that follow from them.
+
+    Args:
+        verdicts: For `"clean"` and each attack, where the prediction stays right, bool `[n]`. An example that is wrong
+            without a perturbation is wrong under every attack, since x itself is in the ball.
+        eps: Radius in pixel units.
+        norm: `"Linf"` or `"L2"`.
+        about: What was evaluated: data set, split, digests, seed.
+        seconds: Time spent on each attack.
+    """
+
+    verdicts: dict[str, Tensor]
+    eps: float
+    norm: Norm
+    about: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def robust(self) -> Tensor:
+        """Where the prediction stays right under all attacks, bool `[n]`."""
+        return torch.stack(list(self.verdicts.values())).all(0)
+
+    def accuracy(self, name: str = "robust") -> float:
+        """Return the share of right examples: `"clean"`, an attack's name, or `"robust"` for the worst case."""
+        return float(self._of(name).double().mean())
+
+    def interval(self, name: str = "robust", confidence: float = 0.95) -> tuple[float, float]:
+        """Return the Clopper-Pearson interval of `accuracy(name)`: exact for any sample size."""
+        from scipy.stats import binomtest
+
+        right = self._of(name)
+        low, high = binomtest(int(right.sum()), len(right)).proportion_ci(confidence, method="exact")
+        return float(low), float(high)
+
+    def wra(self, name: str = "robust") -> float:
+        """Return the weighted robust accuracy, the mean of clean accuracy and `accuracy(name)` (MTARD's metric)."""
+        return (self.accuracy("clean") + self.accuracy(name)) / 2
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `evaluation.json` holds."""
+        attacks = {name: self._entry(name) for name in self.verdicts if name != "clean"}
+        for name, entry in attacks.items():
+            entry["wra"] = self.wra(name)
+        return {
+            "schema": 1,
+            "images": len(self.robust),
+            "threat": {"norm": self.norm, "eps": self.eps},
+            "clean": self._entry("clean"),
+            "attacks": attacks,
+            "robust": {**self._entry("robust"), "wra": self.wra()},
+            "seconds": round(sum(self.seconds.values()), 3),
+            **self.about,
+            "versions": _versions(),
+        }
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return table rows (what, accuracy, 95% interval, WRA) as text in percent."""
+        names = [*self.verdicts, *(["robust"] if len(self.verdicts) > 2 else [])]
+        return [self._row(name) for name in names]
+
+    def _row(self, name: str) -> tuple[str, str, str, str]:
+        low, high = self.interval(name)
+        label = "worst case" if name == "robust" else name
+        wra = "" if name == "clean" else f"{100 * self.wra(name):.2f}"
+        return label, f"{100 * self.accuracy(name):.2f}", f"{100 * low:.1f} to {100 * high:.1f}", wra
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        return {"accuracy": self.accuracy(name), "interval": list(self.interval(name))}
+
+    def _of(self, name: str) -> Tensor:
+        if name != "robust" and name not in self.verdicts:
+            raise InputError(f"no verdicts for {name!r}", f"there are: {', '.join(self.verdicts)}, robust")
+        return self.robust if name == "robust" else self.verdicts[name]
+
+
+def _versions() -> dict[str, str]:
+    from robustill import __version__
+
+    return {"robustill": __version__, "torch": torch.__version__, "python": platform.python_version()}

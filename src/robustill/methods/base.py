@@ -1,0 +1,73 @@
+"""What a method is: an objective for the adversary, and a loss at the point it found."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from robustill.attacks import PGD, Objective, eval_mode
+
+
+@dataclass
+class Loss:
+    """What a method returns.
+
+    Args:
+        total: The scalar to minimise, with its graph.
+        terms: Named parts to log, scalars; detached here, so that logging never holds a graph.
+    """
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+    def __post_init__(self) -> None:
+        self.terms = {name: value.detach() for name, value in self.terms.items()}
+
+
+class Method(nn.Module, ABC):
+    """A training method, called on `(x, y)`.
+
+    Trained networks are submodules, frozen teachers sit in `Frozen`, adaptive state is buffers: so `state_dict()` is
+    the whole checkpoint of a method and `parameters()` is what the optimizer trains.
+    """
+
+    student: nn.Module
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor) -> Loss:
+        """Return the loss of a batch; x `[B, C, H, W]` in [0, 1], y `[B]`."""
+
+    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+        """Recompute what the schedule decides, before the first step of 0-based `epoch`.
+
+        `lr_scale` is the learning rate still in force as a share of its peak, 1.0 during a warm-up.
+        """
+
+    def after_step(self) -> None:
+        """Called once after each optimizer step."""
+
+
+class AdversarialMethod(Method):
+    """A method that trains at the points an adversary found: `forward` is `outer` after `perturb`."""
+
+    attack: PGD
+
+    @abstractmethod
+    def inner(self, x: Tensor, y: Tensor) -> Objective:
+        """Return what the adversary maximises; constants (a teacher on x) are computed here, once."""
+
+    @abstractmethod
+    def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
+        """Return what training minimises at `x_adv` `[B, C, H, W]`."""
+
+    def perturb(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the adversary's points `[B, C, H, W]`; all networks are in eval mode meanwhile."""
+        with eval_mode(self):
+            return self.attack(self.inner(x, y), x)
+
+    def forward(self, x: Tensor, y: Tensor) -> Loss:
+        """Return the loss at the adversary's points."""
+        return self.outer(x, self.perturb(x, y), y)

@@ -1,0 +1,79 @@
+"""A method's card: its module docstring, read into fields for the command line, the README and the docs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from dataclasses import asdict, dataclass
+
+from robustill.methods.base import Method
+
+_FIELDS = ("Paper", "Inner", "Outer", "State", "Differs", "Settings")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader needs to know of a method.
+
+    Args:
+        name: Name in recipes.
+        title: One line.
+        paper: Authors, title, venue.
+        inner: What the adversary maximises.
+        outer: What training minimises.
+        networks: Names of the networks its constructor takes.
+        hyperparameters: Keyword-only arguments with their defaults, as text.
+        state: Adaptive state.
+        differs: Where it departs from the released code.
+        settings: Recommended settings.
+    """
+
+    name: str
+    title: str
+    paper: str
+    inner: str
+    outer: str
+    networks: tuple[str, ...]
+    hyperparameters: dict[str, str]
+    state: str
+    differs: str
+    settings: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the card as plain containers."""
+        return asdict(self)
+
+
+def networks(method: type[Method]) -> tuple[str, ...]:
+    """Return the names of the networks that a method's constructor takes, the student first."""
+    parameters = inspect.signature(method).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+def hyperparameters(method: type[Method]) -> dict[str, inspect.Parameter]:
+    """Return the keyword-only arguments of a method's constructor, with annotation and default."""
+    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def card(name: str, method: type[Method]) -> Card:
+    """Return the card of a method, read from the docstring of its module.
+
+    Raises:
+        ValueError: The docstring lacks a field.
+    """
+    text = inspect.cleandoc(sys.modules[method.__module__].__doc__ or "")
+    parts = re.split(rf"^({'|'.join(_FIELDS)}): ", text, flags=re.MULTILINE)
+    fields = {key: " ".join(value.split()) for key, value in zip(parts[1::2], parts[2::2], strict=True)}
+    missing = [field for field in ("Paper", "Inner", "Outer", "State", "Settings") if field not in fields]
+    if missing:
+        raise ValueError(f"the card of {name} lacks {', '.join(missing)}")
+    return Card(
+        name=name,
+        title=parts[0].strip().splitlines()[0],
+        networks=networks(method),
+        hyperparameters={key: str(p.default) for key, p in hyperparameters(method).items()},
+        differs=fields.get("Differs", "nothing known"),
+        **{field.lower(): fields[field] for field in _FIELDS if field != "Differs"},
+    )

@@ -1,0 +1,30 @@
+"""Classifiers from images in [0, 1] to logits: architectures, loading and saving, and `Frozen` for teachers."""
+
+from __future__ import annotations
+
+from robustill.models.build import MODELS, build_model
+from robustill.models.check import check_logits
+from robustill.models.digest import file_digest, model_digest
+from robustill.models.foreign import LoadNotes, load_foreign
+from robustill.models.frozen import Frozen
+from robustill.models.inputs import check_images
+from robustill.models.load import load_model
+from robustill.models.spec import Classifier, ModelSpec, Normalize
+from robustill.models.weights import save_model
+
+__all__ = [
+    "MODELS",
+    "Classifier",
+    "Frozen",
+    "LoadNotes",
+    "ModelSpec",
+    "Normalize",
+    "build_model",
+    "check_images",
+    "check_logits",
+    "file_digest",
+    "load_foreign",
+    "load_model",
+    "model_digest",
+    "save_model",
+]

@@ -1,0 +1,137 @@
+"""Read the tensors of a checkpoint that other code wrote, without running anything it holds."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustill.errors import ModelError
+from robustill.models.weights import read_safetensors
+
+# In the order of preference where a checkpoint holds several.
+_WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "net",
+    "model",
+    "network",
+    "student",
+    "weights",
+    "params",
+    "ema",
+    "ema_state_dict",
+    "model_ema",
+    "best",
+    "last",
+)
+_PREFIXES = ("module.", "model.", "_orig_mod.", "basic_net.", "net.", "network.", "1.")
+_MEAN, _STD = ("mean", "mu"), ("std", "sigma")
+
+
+@dataclass(frozen=True)
+class ForeignWeights:
+    """Tensors of a foreign checkpoint under plain names, its normalisation, and what was taken off to get there."""
+
+    tensors: dict[str, Tensor]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    removed: tuple[str, ...]
+
+
+def read_foreign(path: str | Path) -> ForeignWeights:
+    """Read a .pt, .pth, .ckpt or .safetensors file of any origin.
+
+    Takes the state dict out of the usual wrappers, strips the usual prefixes and sets normalisation tensors apart.
+
+    Raises:
+        ModelError: The file is missing, damaged, holds pickled code objects, no tensors or non-finite weights.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, not a checkpoint file")
+    if path.suffix == ".safetensors":
+        loaded: Any = read_safetensors(path)[0]
+    else:
+        loaded = _load_tensors_only(path)
+    found, wrappers = _unwrap(loaded, path)
+    tensors, prefixes = _strip(found)
+    means, stds = _take(tensors, _MEAN), _take(tensors, _STD)
+    if (means is None) != (stds is None):
+        raise ModelError(f"{path} holds only one of the normalisation tensors mean and std")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ModelError(f"{path}: {name} has infinite or undefined values", hint="the training diverged")
+    mean, std = _unit_range(means, stds)
+    return ForeignWeights(tensors, mean, std, (*wrappers, *prefixes))
+
+
+def _load_tensors_only(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"no such file: {path}") from error
+    except Exception as error:
+        # torch says what it met in a long text that also explains how to switch the protection off.
+        if isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower():
+            raise ModelError(
+                f"{path} contains pickled code objects, which could run any program when loaded: refused",
+                hint="load it with the code it comes from and save the weights alone: torch.save(model.state_dict(), "
+                '"weights.pt")',
+            ) from error
+        raise ModelError(
+            f"{path} is not a complete PyTorch checkpoint ({type(error).__name__})",
+            hint="copy or download it again; an error page saved under that name is a common reason",
+        ) from error
+
+
+def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    taken: list[str] = []
+    while isinstance(loaded, Mapping) and len(taken) < 5:
+        inner = [name for name in _WRAPPERS if isinstance(loaded.get(name), Mapping)]
+        if not inner:
+            break
+        taken.append(inner[0])
+        loaded = loaded[inner[0]]
+    content = loaded if isinstance(loaded, Mapping) else {}
+    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        keys = ", ".join(str(key) for key in list(content)[:8]) or type(loaded).__name__
+        raise ModelError(f"{path} holds no network weights, only: {keys}", hint="save a state_dict()")
+    return tensors, taken
+
+
+def _strip(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Drop every prefix that all weights share; normalisation and averaging counts may stand outside it."""
+    tensors = {name: tensor for name, tensor in tensors.items() if name != "n_averaged"}
+    stripped: list[str] = []
+    while True:
+        weights = [name for name in tensors if _last(name) not in _MEAN + _STD]
+        shared = [prefix for prefix in _PREFIXES if weights and all(n.startswith(prefix) for n in weights)]
+        if not shared:
+            return tensors, stripped
+        stripped.append(shared[0])
+        tensors = {name.removeprefix(shared[0]): tensor for name, tensor in tensors.items()}
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _take(tensors: dict[str, Tensor], names: tuple[str, ...]) -> Tensor | None:
+    """Remove and return the tensor whose last name is one of `names`, flattened."""
+    found = [tensors.pop(name) for name in list(tensors) if _last(name) in names]
+    return found[0].reshape(-1).double() if found else None
+
+
+def _unit_range(mean: Tensor | None, std: Tensor | None) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    if mean is None or std is None:
+        return None, None
+    # A mean above 1 belongs to images in 0..255; (255 x - m) / s = (x - m / 255) / (s / 255).
+    scale = 255.0 if (mean > 1).any() else 1.0
+    return tuple((mean / scale).tolist()), tuple((std / scale).tolist())

@@ -1,0 +1,139 @@
+"""Weights files: safetensors with the architecture, class names and normalisation as metadata.
+
+Such a file needs nothing else to be loaded, and reading one runs no code from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from robustill.errors import ModelError
+from robustill.models.build import build_empty
+from robustill.models.frozen import Frozen
+from robustill.models.match import require_match
+from robustill.models.metadata import decode, encode
+from robustill.models.spec import Classifier
+
+
+def save_model(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    class_names: Sequence[str] | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> str:
+    """Write a model to a safetensors file that `load_model` reads without further arguments.
+
+    The file appears complete or not at all, and equal weights and metadata give equal bytes.
+
+    Args:
+        model: A network of `build_model` or `load_model`; a `Frozen`, compiled or data-parallel one is unwrapped.
+        path: The file to write; its folder is created.
+        class_names: One name per class; by default those the model was loaded with.
+        extra: Further metadata to keep with the file, such as its origin.
+
+    Returns:
+        SHA-256 of the file, 64 hexadecimal digits.
+
+    Raises:
+        ModelError: The model has no `spec` of a known architecture, or class names or extra keys do not fit.
+    """
+    network = _unwrapped(model)
+    if not isinstance(network, Classifier) or not hasattr(network, "spec"):
+        raise ModelError(
+            f"{type(network).__name__} was not made by build_model, so its file could not be loaded again",
+            hint="save its state_dict with safetensors.torch.save_file instead",
+        )
+    metadata = encode(network.spec, class_names if class_names is not None else network.class_names, extra)
+    tensors = {name: _plain(tensor) for name, tensor in network.state_dict().items()}
+    packed = safetensors.torch.save(tensors)
+    header, start = _header(packed)
+    head = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    return _write_atomically(Path(path), [len(head).to_bytes(8, "little"), head, memoryview(packed)[start:]])
+
+
+def read_weights(path: Path) -> Classifier:
+    """Read a file written by `save_model`, on the CPU.
+
+    Raises:
+        ModelError: The file is damaged, is not a weights file, lacks its metadata or contradicts them.
+    """
+    tensors, metadata = read_safetensors(path)
+    spec, class_names, extra = decode(metadata, str(path))
+    try:
+        model = build_empty(spec)
+    except ModelError as error:
+        raise ModelError(f"{path} has invalid metadata: {error}") from error
+    require_match(model, tensors, str(path), hint="the file is damaged or was changed: save it again")
+    model.load_state_dict(tensors, assign=True)
+    model.class_names, model.extra = class_names, extra
+    return model
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of any safetensors file.
+
+    Raises:
+        ModelError: The file is truncated, damaged or not in this format.
+    """
+    try:
+        packed = path.read_bytes()
+        # The library checks the header (its length, offsets and types) before it is used here.
+        tensors: dict[str, Tensor] = safetensors.torch.load(packed)
+        metadata: dict[str, str] = _header(packed)[0].get("__metadata__", {})
+    except FileNotFoundError as error:
+        raise ModelError(f"no such file: {path}") from error
+    except Exception as error:
+        raise ModelError(
+            f"{path} is not a complete safetensors file: {error}", hint="copy or download it again"
+        ) from error
+    return tensors, metadata
+
+
+def _header(packed: bytes) -> tuple[dict[str, Any], int]:
+    start = 8 + int.from_bytes(packed[:8], "little")
+    return json.loads(packed[8:start]), start
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    # A copy even when contiguous: the format refuses tensors that share memory (tied weights).
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while True:
+        if isinstance(model, Frozen):
+            model = model.network
+        elif isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]
+        else:
+            return model
+
+
+def _write_atomically(path: Path, parts: Sequence[bytes | memoryview]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest.hexdigest()

@@ -1,0 +1,140 @@
+"""Run folders: train a recipe into one, evaluate what one holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustill.errors import InputError, RecipeError, RobustillError
+from robustill.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from robustill.data import Data
+    from robustill.evaluation import Evaluation
+    from robustill.training import TrainResult
+
+
+def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train `recipe` into `folder`, which gets `recipe.toml` with every default written out.
+
+    Raises:
+        RobustillError: As `Recipe.build` and `train`.
+    """
+    from robustill.training import train
+
+    method, data = recipe.build()
+    written = folder / "recipe.toml"
+    if not (folder / "last.pt").exists():
+        make_folder(folder)
+        temporary = written.with_suffix(".tmp")
+        temporary.write_text(recipe.to_toml(), encoding="utf-8")
+        os.replace(temporary, written)
+    return train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
+
+
+def evaluate_target(
+    target: str,
+    *,
+    attacks: str | None = None,
+    data: str | None = None,
+    root: str | None = None,
+    eps: float | None = None,
+    norm: str | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    last: bool = False,
+    batch_size: int = 256,
+    seed: int = 0,
+    device: str = "cpu",
+    out: Path | None = None,
+) -> Evaluation:
+    """Evaluate a run folder or any model source; what is left out comes from the run's recipe.
+
+    Args:
+        target: Run folder, file, or another source that `load_model` takes.
+        attacks: Comma-separated names.
+        data: Data set; with `root`.
+        root: Folder of the data set.
+        eps: Radius.
+        norm: `"Linf"` or `"L2"`.
+        split: Part of the data.
+        limit: Cap on the number of images.
+        last: Take the run's last student instead of the selected one.
+        batch_size: Images per batch.
+        seed: Seed of the random starts.
+        device: Where to compute.
+        out: Folder of `evaluation.json`; the run folder (its `last/` for the last student) when left out.
+
+    Raises:
+        InputError: Neither the run nor the arguments say which data or radius.
+    """
+    from robustill.evaluation import evaluate
+    from robustill.models import load_model
+
+    folder = Path(target)
+    recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
+    if recipe is None and (data is None or eps is None):
+        raise InputError(
+            f"{target} is not a run folder, so nothing says which data and radius", "give --data and --eps"
+        )
+    images = _data(recipe, data, root, limit)
+    source = str(folder / "student_last.safetensors") if last and folder.is_dir() else target
+    model = load_model(source, num_classes=images.num_classes, shape=images.shape)
+    if out is None and folder.is_dir():
+        out = folder / "last" if last else folder
+    return evaluate(
+        model.to(device),
+        images,
+        eps=eps if eps is not None else _recipe_eps(recipe),
+        norm=_norm(norm, recipe),  # type: ignore[arg-type]
+        attacks=_attacks(attacks, recipe),
+        split=split,
+        batch_size=batch_size,
+        seed=seed,
+        out=out,
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Create a run folder.
+
+    Raises:
+        RobustillError: It cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RobustillError(
+            f"cannot create the run folder {folder}: {error.strerror}", "choose another --out"
+        ) from error
+
+
+def _data(recipe: Recipe | None, data: str | None, root: str | None, limit: int | None) -> Data:
+    from robustill.data import load_data
+
+    table: dict[str, Any] = recipe.data.model_dump() if recipe is not None and data is None else {"name": data}
+    if root is not None:
+        table["root"] = root
+    if limit is not None:
+        table["limit"] = limit
+    return load_data(**table)
+
+
+def _recipe_eps(recipe: Recipe | None) -> float:
+    if recipe is None:
+        raise RecipeError("no radius", "give --eps")
+    return recipe.eps()
+
+
+def _norm(norm: str | None, recipe: Recipe | None) -> str:
+    chosen = norm or (recipe.evaluation.norm if recipe is not None else "Linf")
+    if chosen not in ("Linf", "L2"):
+        raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
+    return chosen
+
+
+def _attacks(attacks: str | None, recipe: Recipe | None) -> tuple[str, ...]:
+    if attacks is not None:
+        return tuple(name.strip() for name in attacks.split(",") if name.strip())
+    return recipe.evaluation.attacks if recipe is not None else ("fgsm", "pgd20", "cw")

@@ -1,0 +1,49 @@
+"""Weight averaging (EMA per step, SWA per epoch) around PyTorch's `AveragedModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from robustill.training.settings import AverageSettings
+
+
+def averaged(student: nn.Module, settings: AverageSettings) -> AveragedModel | None:
+    """Return the averaged copy of `student`, or None when averaging is off.
+
+    EMA averages batch-norm statistics as well, SWA averages parameters alone (its statistics are estimated again).
+    """
+    if settings.name == "none":
+        return None
+    if settings.name == "ema":
+        decay = get_ema_multi_avg_fn(settings.decay)  # type: ignore[no-untyped-call]
+        return AveragedModel(student, multi_avg_fn=decay, use_buffers=True)
+    return AveragedModel(student)
+
+
+def due(settings: AverageSettings, epoch: int, *, end_of_epoch: bool) -> bool:
+    """Return whether the average takes in the student now: after each step (EMA) or each epoch (SWA)."""
+    return epoch >= settings.start and end_of_epoch == (settings.name == "swa")
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Return whether any module keeps running statistics."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+
+
+def wants_statistics(settings: AverageSettings) -> bool:
+    """Return whether the averaged model's statistics are to be estimated by a pass over the data."""
+    return settings.batch_norm == "reestimate" or (settings.batch_norm == "auto" and settings.name == "swa")
+
+
+def reestimate_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Replace the running statistics of `model` by the cumulative average over `batches` of (x, y).
+
+    Modes are restored; weights do not move. A model without batch norm is left alone and `batches` is not read.
+    """
+    if has_batch_norm(model):
+        with torch.no_grad():
+            update_bn((x for x, _ in batches), model)  # type: ignore[no-untyped-call]

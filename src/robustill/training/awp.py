@@ -1,0 +1,80 @@
+"""AWP: adversarial weight perturbation, around any method with an adversary.
+
+Paper: Wu, Xia, Wang, "Adversarial Weight Perturbation Helps Robust Generalization", NeurIPS 2020, arXiv 2004.05884.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustill.errors import InputError
+from robustill.methods.base import AdversarialMethod, Loss, Method
+
+_TINY = 1e-20
+
+
+class AWP(Method):
+    """Takes the loss, and so the optimizer's step, at the worst nearby weights `w + gamma d`; then removes `gamma d`.
+
+    `d` is the ascent direction of the wrapped loss at the same adversarial points, scaled per weight tensor to the norm
+    of the weight; biases and batch-norm parameters do not move. Momentum and weight decay act on the perturbed
+    weights, as released. Batch-norm statistics and the method's adaptive state are the same as without AWP: the
+    ascent pass leaves no trace in buffers.
+
+    Args:
+        base: The method to wrap.
+        gamma: Relative size of the perturbation (0.01 for adversarial training, 0.005 for TRADES).
+        warmup: Epochs without perturbation.
+
+    Raises:
+        InputError: `base` has no adversary.
+    """
+
+    def __init__(self, base: Method, *, gamma: float, warmup: int = 0) -> None:
+        super().__init__()
+        if not isinstance(base, AdversarialMethod):
+            raise InputError(
+                f"AWP needs a method with an adversary, {type(base).__name__} has none", "set awp.gamma = 0"
+            )
+        self.base, self.gamma, self.warmup = base, gamma, warmup
+        self.active = warmup == 0
+        self._shifts: list[tuple[nn.Parameter, Tensor]] = []
+
+    @property
+    def student(self) -> nn.Module:  # type: ignore[override]
+        """The wrapped method's student."""
+        return self.base.student
+
+    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+        self.active = epoch >= self.warmup
+        self.base.begin_epoch(epoch, lr_scale)
+
+    def forward(self, x: Tensor, y: Tensor) -> Loss:
+        x_adv = self.base.perturb(x, y)
+        if self.active and self.gamma > 0 and self.training:
+            self._shift(x, x_adv, y)
+        return self.base.outer(x, x_adv, y)
+
+    def after_step(self) -> None:
+        """Take the perturbation off again."""
+        with torch.no_grad():
+            for weight, shift in self._shifts:
+                weight.sub_(shift)
+        self._shifts = []
+        self.base.after_step()
+
+    def _shift(self, x: Tensor, x_adv: Tensor, y: Tensor) -> None:
+        weights = [w for n, w in self.student.named_parameters() if w.ndim > 1 and "weight" in n and w.requires_grad]
+        kept = [(buffer, buffer.clone()) for buffer in self.base.buffers()]
+        grads = torch.autograd.grad(self.base.outer(x, x_adv, y).total, weights, allow_unused=True)
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+            for weight, grad in zip(weights, grads, strict=True):
+                if grad is not None:
+                    shift = self.gamma * weight.norm() / (grad.norm() + _TINY) * grad
+                    weight.add_(shift)
+                    self._shifts.append((weight, shift))
+        # Autocast keeps bfloat16 copies of the weights for the length of its block; they are out of date now.
+        torch.clear_autocast_cache()

@@ -1,0 +1,57 @@
+"""Loss terms of the running epoch: averages for the log, and a stop on the first that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustill.errors import NonFiniteLossError
+
+
+class Monitor:
+    """Collects terms on the device and reads them back only at `flush`, so a step never waits for the host."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.steps = 0
+        self.latest: dict[str, float] = {}
+        self._pending: list[tuple[int, dict[str, Tensor]]] = []
+
+    def add(self, step: int, total: Tensor, terms: Mapping[str, Tensor]) -> None:
+        """Note the scalars of 0-based `step`."""
+        self._pending.append((step, {**terms, "loss": total.detach()}))
+
+    def flush(self, epoch: int) -> None:
+        """Read what is pending.
+
+        Raises:
+            NonFiniteLossError: A term is infinite or not a number; names the first one.
+        """
+        for step, terms in self._pending:
+            values = torch.stack([value.reshape(()).double() for value in terms.values()]).tolist()
+            self.latest = dict(zip(terms, values, strict=True))
+            bad = [f"{name} = {value}" for name, value in self.latest.items() if value - value != 0]
+            if bad:
+                raise NonFiniteLossError(
+                    f"epoch {epoch}, step {step}: the loss is not finite ({', '.join(bad)})",
+                    "lower optimizer.lr, set clip_norm, or train in float32; what was saved before is intact",
+                )
+            for name, value in self.latest.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            self.steps += 1
+        self._pending = []
+
+    def means(self) -> dict[str, float]:
+        """Return the average of every term over the flushed steps of this epoch."""
+        return {name: value / self.steps for name, value in self.sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the flushed sums, for a checkpoint inside an epoch."""
+        return {"sums": dict(self.sums), "steps": self.steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.sums, self.steps = dict(state["sums"]), int(state["steps"])

@@ -1,0 +1,46 @@
+"""What a method's networks must agree on before training starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from robustill.attacks import eval_mode
+from robustill.data import Data
+from robustill.errors import ModelError
+from robustill.methods.base import Method
+from robustill.models import Frozen, check_logits, model_digest
+
+
+def teachers(method: Method) -> dict[str, Frozen]:
+    """Return the frozen networks of a method by their attribute path."""
+    return {name: module for name, module in method.named_modules() if isinstance(module, Frozen)}
+
+
+def teacher_digests(method: Method) -> dict[str, str]:
+    """Return a SHA-256 digest of every teacher's weights: a resumed run must have the same teachers."""
+    return {name: model_digest(teacher.network) for name, teacher in teachers(method).items()}
+
+
+def check_networks(method: Method, data: Data, device: torch.device) -> None:
+    """Run the student and every teacher on two training images and check their logits.
+
+    Raises:
+        ModelError: A wrong class count, probabilities instead of logits, or outputs that are not finite; names the
+            network.
+    """
+    x, _ = next(iter(data.train.batches(2, device=device)))
+    networks: dict[str, nn.Module] = {"student": method.student, **teachers(method)}
+    for name, network in networks.items():
+        try:
+            with eval_mode(network), torch.no_grad():
+                check_logits(network(x), data.num_classes)
+        except ModelError as error:
+            raise ModelError(f"{name}: {error.message}", error.hint) from error
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            shape = "x".join(map(str, data.shape))
+            raise ModelError(
+                f"{name} cannot take images of {shape} from {data.name}: {reason}",
+                "networks and data must have the same image shape",
+            ) from error
