@@ -14,8 +14,8 @@ from robustill.errors import InputError, RobustillError, nearest
 
 app = typer.Typer(
     name="robustill",
-    help="Adversarial distillation: train a small image classifier that stays right under attack, guided by teachers.\n\n"
-    "A day with it: [bold]robustill doctor[/] checks the data and the teacher, [bold]train[/] distils a student, "
+    help="Adversarial distillation: train a small image classifier that stays right under attack, guided by teachers."
+    "\n\nA day with it: [bold]robustill doctor[/] checks the data and the teacher, [bold]train[/] distils a student, "
     "[bold]evaluate[/] attacks it. Start with [bold]robustill demo[/], which needs nothing else.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -91,14 +91,10 @@ def evaluate(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Data set; the run's own when left out.")] = None,
     root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
-    eps: Annotated[
-        str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the run's own when left out.")
-    ] = None,
+    eps: Annotated[str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the run's own when left out.")] = None,
     norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
-    limit: Annotated[
-        int | None, typer.Option(help="Only so many images (small samples have wide intervals).")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many images (small samples have wide intervals).")] = None,
     last: Annotated[
         bool, typer.Option("--last", help="The last student of the run instead of the selected one.")
     ] = False,

@@ -30,9 +30,10 @@ def run_demo(out: Path, *, seed: int = 0) -> tuple[str, list[str], list[tuple[st
             low, high = found.interval(what)
             cells.append(f"{100 * found.accuracy(what):.1f} ({100 * low:.0f}-{100 * high:.0f})")
         rows.append((label, *cells, f"{100 * found.wra():.1f}"))
+    attacks = ", ".join(name for name in found.verdicts if name != "clean")
     title = (
-        f"Share of right predictions on {len(found.robust)} test digits, in percent (95% interval). Attacked: every pixel\n"
-        f"changed by up to {found.eps:g} of its range, the worst of {', '.join(n for n in found.verdicts if n != 'clean')}."
+        f"Share of right predictions on {len(found.robust)} test digits, in percent (95% interval).\n"
+        f"Attacked: every pixel changed by up to {found.eps:g} of its range, the worst of {attacks}."
     )
     return title, ["network", "clean", "attacked", "mean"], rows
 

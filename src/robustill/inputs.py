@@ -17,28 +17,35 @@ _TOLERANCE = 1e-3
 
 
 def check_images(x: Tensor, shape: Sequence[int] | None = None) -> None:
-    """Check that `x` is a batch of images in [0, 1].
+    """Check that `x` is a batch of images in [0, 1] (up to 0.001, which resizing may overshoot).
 
     Args:
-        x: Images `[B, C, H, W]`, floating point.
+        x: Images `[B, C, H, W]`, floating point; without `shape` also flat ones `[B, features]`.
         shape: The `(C, H, W)` that is expected; any when None.
 
     Raises:
-        InputError: Wrong rank, shape or type, values outside [0, 1], or not finite.
+        InputError: Wrong rank, shape or type, values outside [0, 1], or not a number.
     """
     if not x.is_floating_point():
-        raise InputError(f"images are {x.dtype}, not floating point", "divide uint8 images by 255")
+        raise InputError(f"images must be floating point, not {x.dtype}", "for 0..255 images pass x.float() / 255")
     if x.dim() < 2 or (shape is not None and tuple(x.shape[1:]) != tuple(shape)):
-        wanted = "at least [B, features]" if shape is None else f"[B, {', '.join(map(str, shape))}]"
-        raise InputError(f"images have shape {list(x.shape)}, expected {wanted}")
+        wanted = "[B, C, H, W]" if shape is None else f"[B, {', '.join(map(str, shape))}]"
+        raise InputError(f"images must be {wanted}, not of shape {list(x.shape)}")
     if x.numel() == 0:
         return
     low, high = (float(v) for v in torch.aminmax(x.detach()))
     if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
-        raise InputError(
-            f"images must lie in [0, 1], found values from {low:.4g} to {high:.4g}",
-            "divide 0..255 images by 255; keep mean/std normalisation inside the model (mean=, std=)",
-        )
+        raise InputError(f"images must lie in [0, 1], these run from {low:.4g} to {high:.4g}", _hint(low, high))
+
+
+def _hint(low: float, high: float) -> str:
+    if low != low or high != high:
+        return "some values are not a number"
+    if low >= 0 and 16 < high <= 256:
+        return "they look like 0..255 images: divide by 255"
+    if low < 0:
+        return "they look normalised already: pass plain images, the model normalises inside (mean=, std=)"
+    return "scale them to [0, 1]"
 
 
 def check_labels(y: Tensor, num_classes: int, size: int | None = None) -> None:

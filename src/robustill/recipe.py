@@ -82,9 +82,7 @@ class Recipe(Table):
     title: str = ""
     data: DataTable
     student: StudentTable
-    teachers: dict[str, str | tuple[str, ...]] = Field(
-        {}, description="the method's other networks, by argument name"
-    )
+    teachers: dict[str, str | tuple[str, ...]] = Field({}, description="the method's other networks, by argument name")
     method: MethodTable
     attack: AttackTable = AttackTable()
     training: Settings = Settings()
@@ -141,9 +139,7 @@ class Recipe(Table):
         for key, value in arguments.items():
             if key not in known or key == "attack":
                 hint = (
-                    nearest(key, [k for k in known if k != "attack"])
-                    if len(known) > 1
-                    else f"{name} has no arguments"
+                    nearest(key, [k for k in known if k != "attack"]) if len(known) > 1 else f"{name} has no arguments"
                 )
                 raise RecipeError(f"method.{key}: {name} has no such argument", hint)
             if isinstance(value, bool) != isinstance(known[key].default, bool) or not isinstance(value, int | float):

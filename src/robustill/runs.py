@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustill.errors import InputError, RecipeError, RobustillError
+from robustill.errors import CheckpointError, InputError, RecipeError, RobustillError
 from robustill.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -23,14 +23,46 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: 
     """
     from robustill.training import train
 
-    method, data = recipe.build()
     written = folder / "recipe.toml"
+    if (folder / "last.pt").exists():
+        if not resume:
+            raise CheckpointError(f"{folder} already holds a run", "pass --resume to go on, or choose another --out")
+        _check_same_recipe(recipe, written)
+    elif resume:
+        raise CheckpointError(f"no checkpoint in {folder}", "start the run without --resume")
+    method, data = recipe.build()
+    make_folder(folder)
     if not (folder / "last.pt").exists():
-        make_folder(folder)
         temporary = written.with_suffix(".tmp")
         temporary.write_text(recipe.to_toml(), encoding="utf-8")
         os.replace(temporary, written)
     return train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
+
+
+def _check_same_recipe(recipe: Recipe, written: Path) -> None:
+    before, now = flatten(load_recipe(written).model_dump()), flatten(recipe.model_dump())
+    other = [
+        f"{key}: {before.get(key)} then, {now.get(key)} now" for key in before | now if before.get(key) != now.get(key)
+    ]
+    # Where the run computes does not decide what it computes.
+    other = [line for line in other if not line.startswith(("title:", "evaluation.", "training.device:"))]
+    if other:
+        raise CheckpointError(
+            f"{written.parent} was started with another recipe: {'; '.join(other)}",
+            "resume without changes, or start anew in another folder",
+        )
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a table tree as one table with dotted keys.
+
+    >>> flatten({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def evaluate_target(

@@ -173,6 +173,13 @@ def test_the_digest_identifies_content_and_split(random_pixels):
     assert len(variants[0]) == 64
 
 
+def test_the_digest_tells_splits_of_alike_images_apart():
+    images, labels = np.zeros((40, 4, 4), np.uint8), [0] * 20 + [1] * 20
+    data = [Data.from_arrays((images, labels), (images, labels), seed=seed) for seed in range(2)]
+    assert torch.equal(data[0].train.labels, data[1].train.labels)
+    assert data[0].digest != data[1].digest
+
+
 def test_repr_says_what_it_is(toy):
     assert repr(toy) == (
         "Data('arrays', 4 classes, 3x6x5: train 42, validation 5, test 12; in memory on cpu, augment none)"

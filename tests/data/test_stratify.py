@@ -34,9 +34,17 @@ def test_another_seed_holds_out_other_images():
 
 
 def test_a_class_keeps_its_last_image_while_others_can_give():
-    labels = torch.tensor([0] * 9 + [1])
-    for seed in range(10):
-        assert 9 in stratified(labels, 5, seed, Purpose.VALIDATION)[0].tolist()
+    # Of the exact shares 8.18 and 0.82 the second would be rounded up.
+    labels = torch.tensor([0] * 10 + [1])
+    rest, held = stratified(labels, 9, 0, Purpose.VALIDATION)
+    assert labels[rest].tolist() == [0, 1]
+    assert labels[held].tolist() == [0] * 9
+
+
+def test_the_largest_remainder_is_rounded_up():
+    labels = torch.tensor([0] * 13 + [1] * 7)
+    held = stratified(labels, 5, 0, Purpose.VALIDATION)[1]  # exact: 3.25 and 1.75
+    assert torch.bincount(labels[held]).tolist() == [3, 2]
 
 
 @pytest.mark.parametrize(

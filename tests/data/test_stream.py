@@ -30,9 +30,7 @@ class Items:
 @pytest.fixture
 def pair(random_pixels):
     """The same data set in memory and streamed."""
-    train, test = (
-        ArraySource(torch.from_numpy(random_pixels(n, 3, 6, 6)), torch.arange(n) % 3) for n in (40, 10)
-    )
+    train, test = (ArraySource(torch.from_numpy(random_pixels(n, 3, 6, 6)), torch.arange(n) % 3) for n in (40, 10))
     raw = RawData("pair", "here", train, test, ("a", "b", "c"), augment=FULL)
     return tuple(
         Data("pair", raw.class_names, *make_splits(raw, stream=stream), augment=FULL) for stream in (False, True)
@@ -94,7 +92,7 @@ def test_any_map_style_source_will_do(random_pixels, shape):
 
 
 def test_items_that_are_no_images_are_refused(random_pixels):
-    with pytest.raises(DataError, match="expected a uint8 image, got torch.float32"):
+    with pytest.raises(DataError, match=r"expected a uint8 image, got torch.float32"):
         StreamSplit(Items(random_pixels(3, 4, 4).astype(np.float32)))
     ragged = StreamSplit(Items([random_pixels(4, 4), random_pixels(4, 5), random_pixels(4, 4)]))
     with pytest.raises(DataError, match="image 1: shape"):

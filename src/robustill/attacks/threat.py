@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -97,16 +97,14 @@ def ball(norm: Norm, x: Tensor, eps: float) -> Ball:
     raise InputError(f"unknown norm {norm!r}", "choose 'Linf' or 'L2'")
 
 
-def draw(sample: object, x: Tensor, generator: Generators) -> Tensor:
+def draw(sample: Callable[..., Tensor], x: Tensor, generator: Generators) -> Tensor:
     """Draw noise shaped like `x` with `torch.rand` or `torch.randn` from the given source."""
     if generator is None:
-        return sample(x.shape, dtype=x.dtype, device=x.device)  # type: ignore[operator, no-any-return]
+        return sample(x.shape, dtype=x.dtype, device=x.device)
     if isinstance(generator, torch.Generator):
-        noise = sample(x.shape, dtype=x.dtype, generator=generator, device=generator.device)  # type: ignore[operator]
-    else:
-        rows = [sample(x.shape[1:], dtype=x.dtype, generator=g, device=g.device) for g in generator]  # type: ignore[operator]
-        noise = torch.stack(rows)
-    return noise.to(x.device)  # type: ignore[no-any-return]
+        return sample(x.shape, dtype=x.dtype, generator=generator, device=generator.device).to(x.device)
+    rows = [sample(x.shape[1:], dtype=x.dtype, generator=g, device=g.device) for g in generator]
+    return torch.stack(rows).to(x.device) if rows else torch.empty_like(x)
 
 
 def store(x_adv: Tensor, x: Tensor) -> Tensor:
@@ -130,4 +128,5 @@ def _per_image(x: Tensor) -> tuple[int, ...]:
 
 
 def _l2(x: Tensor) -> Tensor:
-    return x.flatten(1).norm(dim=1).reshape(_per_image(x))
+    length: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return length.reshape(_per_image(x))

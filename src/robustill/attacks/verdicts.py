@@ -19,7 +19,7 @@ def correct(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Logits that are not finite count as wrong.
     """
     with eval_mode(model), torch.no_grad():
-        logits = model(x)
+        logits: Tensor = model(x)
         return (logits.argmax(1) == y) & logits.isfinite().all(1)
 
 

@@ -134,4 +134,6 @@ def _read(name: str, root: Path | None, size: int | None) -> RawData:
     if path.exists() or "/" in name or os.sep in name or path.suffix == ".npz":
         return detect.read_path(path, size)
     known = [*DATASETS, *READERS]
-    raise DataNotFoundError(f"there is no data set {name!r}", f"{nearest(name, known)} A path to a folder does as well.")
+    raise DataNotFoundError(
+        f"there is no data set {name!r}", f"{nearest(name, known)} A path to a folder does as well."
+    )

@@ -93,8 +93,7 @@ def _channels_first(images: Tensor, where: str, unclear: bool) -> Tensor:
         images = images[:, None]
     elif images.ndim != 4 or (shape[1] not in _CHANNELS and shape[3] not in _CHANNELS):
         raise InputError(
-            f"{where}: images have shape {shape}; expected [N, H, W], [N, H, W, C] or [N, C, H, W] "
-            "with 1 or 3 channels"
+            f"{where}: images have shape {shape}; expected [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels"
         )
     elif shape[1] not in _CHANNELS:
         images = images.permute(0, 3, 1, 2)

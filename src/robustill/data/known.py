@@ -11,6 +11,7 @@ from robustill.data.augment import Augment
 from robustill.data.sources import DataNotFoundError, RawData, Shape
 from robustill.errors import DataError
 
+_SYSTEM = Path("/usr/share/datasets")
 _DIGIT_NAMES = tuple("0123456789")
 _FASHION_NAMES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -117,7 +118,7 @@ def read_known(known: Known, root: Path | None, size: int | None) -> RawData:
 
 def _default_places(name: str) -> list[Path]:
     own = os.environ.get("ROBUSTILL_DATA")
-    return [*([Path(own) / name] if own else []), Path("data") / name, Path("/usr/share/datasets") / name]
+    return [*([Path(own) / name] if own else []), Path("data") / name, _SYSTEM / name]
 
 
 def _ways(known: Known) -> str:

@@ -18,7 +18,7 @@ class Evaluation:
     """Verdicts of every attack on every example, and the numbers that follow from them.
 
     Args:
-        verdicts: For `"clean"` and each attack, where the prediction stays right, bool `[n]`. An example that is wrong
+        verdicts: For `"clean"` and each attack, where the prediction stays right, bool `[n]`. An example wrong
             without a perturbation is wrong under every attack, since x itself is in the ball.
         eps: Radius in pixel units.
         norm: `"Linf"` or `"L2"`.

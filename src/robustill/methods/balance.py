@@ -12,8 +12,8 @@ _TINY = 1e-12
 class LossBalance(nn.Module):
     """Normalisation loss balance: weights follow the share of the slower-improving losses.
 
-    With `l_k = L_k / L_k(0)` and `r_k = l_k^b / sum_j l_j^b`, each step moves `w_k` by `rate (r_k - w_k)`, clips at 0 and
-    renormalises (arXiv 2306.16170). For two teachers this is the ECCV rule `w_adv = 1 - w_nat`.
+    With `l_k = L_k / L_k(0)` and `r_k = l_k^b / sum_j l_j^b`, each step moves `w_k` by `rate (r_k - w_k)`, clips at
+    0 and renormalises (arXiv 2306.16170). For two teachers this is the ECCV rule `w_adv = 1 - w_nat`.
 
     Args:
         terms: Number of loss terms K; weights start at 1/K.

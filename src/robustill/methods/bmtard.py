@@ -79,7 +79,7 @@ class BMTARD(AdversarialMethod):
             self.entropies.update(spread)
             self.losses.update(losses)
         weights = self.losses.weights.clone()
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for k, name in enumerate(self.names):
             terms |= {name: losses[k], f"w_{name}": weights[k], f"tau_{name}": tau[k], f"H_{name}": spread[k]}
         return Loss((weights * losses).sum(), terms)

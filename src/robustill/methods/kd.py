@@ -26,9 +26,7 @@ class KD(Method):
         temperature: Divides both logits.
     """
 
-    def __init__(
-        self, student: nn.Module, teacher: nn.Module, *, alpha: float = 0.9, temperature: float = 4.0
-    ) -> None:
+    def __init__(self, student: nn.Module, teacher: nn.Module, *, alpha: float = 0.9, temperature: float = 4.0) -> None:
         super().__init__()
         self.student, self.teacher = student, Frozen(teacher)
         self.alpha, self.temperature = alpha, temperature

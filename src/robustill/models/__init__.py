@@ -7,7 +7,6 @@ from robustill.models.check import check_logits
 from robustill.models.digest import file_digest, model_digest
 from robustill.models.foreign import LoadNotes, load_foreign
 from robustill.models.frozen import Frozen
-from robustill.models.inputs import check_images
 from robustill.models.load import load_model
 from robustill.models.spec import Classifier, ModelSpec, Normalize
 from robustill.models.weights import save_model
@@ -20,7 +19,6 @@ __all__ = [
     "ModelSpec",
     "Normalize",
     "build_model",
-    "check_images",
     "check_logits",
     "file_digest",
     "load_foreign",

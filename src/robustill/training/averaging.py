@@ -46,4 +46,4 @@ def reestimate_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
     """
     if has_batch_norm(model):
         with torch.no_grad():
-            update_bn((x for x, _ in batches), model)  # type: ignore[no-untyped-call]
+            update_bn((x for x, _ in batches), model)

@@ -45,9 +45,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "only checkpoints that robustill wrote can be resumed",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged: {str(error).splitlines()[0]}", "restore it or start anew"
-        ) from error
+        raise CheckpointError(f"{path} is damaged: {str(error).splitlines()[0]}", "restore it or start anew") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a robustill checkpoint of format {FORMAT}")
     return state
@@ -56,9 +54,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def random_state() -> dict[str, Any]:
     """Return the state of every global generator, as tensors and plain containers."""
     version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = cast(
-        "tuple[str, Any, int, int, float]", np.random.get_state(legacy=True)
-    )
+    kind, keys, position, has_gauss, cached = cast("tuple[str, Any, int, int, float]", np.random.get_state(legacy=True))
     return {
         "python": [version, list(words), gauss],
         "numpy": [kind, keys.tolist(), position, has_gauss, cached],

@@ -1,50 +1,19 @@
-"""The training loop: knows a method only as a module called on `(x, y)` that returns a loss."""
+"""`train`: the loop around a run; it knows a method only as a module called on `(x, y)` that returns a loss."""
 
 from __future__ import annotations
 
-import copy
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from robustill.data import Data
 from robustill.errors import CheckpointError
 from robustill.methods.base import Method
-from robustill.models import load_model, save_model
-from robustill.progress import Bar, bar
-from robustill.training import averaging
-from robustill.training.awp import AWP
-from robustill.training.checkpoint import random_state, read_checkpoint, restore_random_state, save_checkpoint
-from robustill.training.device import accelerator_for
-from robustill.training.interrupt import Interrupted, StopRequest, stop_requests
-from robustill.training.journal import Journal
-from robustill.training.monitor import Monitor
-from robustill.training.networks import check_networks, teacher_digests
-from robustill.training.optimizer import build_optimizer
-from robustill.training.schedule import decay, lr_scale
-from robustill.training.selection import Selection
+from robustill.progress import bar
+from robustill.training.interrupt import stop_requests
+from robustill.training.run import Run, TrainResult
 from robustill.training.settings import Settings
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run leaves behind.
-
-    Args:
-        student: The selected student (best on the validation split), in eval mode.
-        student_last: The student of the last epoch.
-        best: `{"epoch": ..., "clean": ..., "robust": ...}` of the selected one; empty without a validation split.
-        history: One dictionary per epoch.
-    """
-
-    student: nn.Module
-    student_last: nn.Module
-    best: dict[str, Any]
-    history: list[dict[str, Any]]
 
 
 def train(
@@ -75,7 +44,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; the run was saved first.
     """
     settings = Settings.model_validate({**(settings or Settings()).model_dump(), **changes})
-    run = _Run(method, data, settings, Path(out) if out is not None else None)
+    run = Run(method, data, settings, Path(out) if out is not None else None)
     if resume:
         run.restore()
     elif run.checkpoint is not None and run.checkpoint.exists():
@@ -84,201 +53,9 @@ def train(
     label = f"{type(method).__name__} on {data.name}"
     with (
         stop_requests() as stop,
-        torch.backends.cudnn.flags(deterministic=settings.deterministic, benchmark=not settings.deterministic),  # type: ignore[no-untyped-call]
+        torch.backends.cudnn.flags(deterministic=settings.deterministic, benchmark=not settings.deterministic),
         bar(label, settings.epochs * steps, done=run.epoch * steps + run.step, show=progress) as shown,
     ):
         while run.epoch < settings.epochs:
             run.run_epoch(shown, stop)
     return run.result()
-
-
-class _Run:
-    def __init__(self, method: Method, data: Data, settings: Settings, out: Path | None) -> None:
-        self.settings, self.out = settings, out
-        self.checkpoint = out / "last.pt" if out is not None else None
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-        self.accelerator = accelerator_for(settings)
-        self.device = self.accelerator.device
-        torch.manual_seed(settings.seed)
-        if settings.awp.gamma > 0:
-            method = AWP(method, gamma=settings.awp.gamma, warmup=settings.awp.warmup)
-        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-        self.method = (
-            method.to(self.device, memory_format=layout) if settings.channels_last else method.to(self.device)
-        )
-        self.data = data.to(self.device)
-        check_networks(method, self.data, self.device)
-        self.layout = layout
-        self.optimizer = self.accelerator.prepare(build_optimizer(method, settings.optimizer))
-        self.averaged = averaging.averaged(method.student, settings.average)
-        self.selection = Selection(method, self.data, settings)
-        self.digests = {"data": data.digest, **teacher_digests(method)}
-        self.monitor = Monitor()
-        self.epoch = self.step = 0
-        self.history: list[dict[str, Any]] = []
-        self.selected: nn.Module | None = None
-        self.journal: Journal | None = None
-
-    def run_epoch(self, shown: Bar, stop: StopRequest) -> None:
-        settings, began = self.settings, time.monotonic()
-        if self.journal is None:
-            self.journal = Journal(self.out / "metrics.jsonl" if self.out is not None else None)
-        self.method.train()
-        self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs))
-        for x, y in self._batches(self.step):
-            self._train_step(x, y)
-            shown.advance()
-            if self.step % settings.log_steps == 0:
-                self._log()
-                shown.note(f"epoch {self.epoch + 1}/{settings.epochs} loss {self.monitor.latest['loss']:.4f}")
-            if settings.checkpoint_steps and self.step % settings.checkpoint_steps == 0:
-                self.save()
-            if stop:
-                self._leave()
-        self._end_epoch(began)
-
-    def _batches(self, start: int, *, workers: bool = True) -> Any:
-        settings = self.settings
-        return self.data.batches(
-            self.epoch,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            start=start,
-            device=self.device,
-            workers=settings.workers if workers else 0,
-        )
-
-    def _train_step(self, x: Tensor, y: Tensor) -> None:
-        settings = self.settings
-        position = self.epoch + self.step / self.data.steps_per_epoch(settings.batch_size)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.optimizer.lr * lr_scale(settings.schedule, position, settings.epochs)
-        with self.accelerator.autocast():
-            loss = self.method(x.contiguous(memory_format=self.layout), y)
-        self.accelerator.backward(settings.loss_scale * loss.total)
-        if settings.clip_norm is not None:
-            self.accelerator.clip_grad_norm_(self.method.parameters(), settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.method.after_step()
-        if self.averaged is not None and averaging.due(settings.average, self.epoch, end_of_epoch=False):
-            self.averaged.update_parameters(self.method.student)
-        self.monitor.add(self.step, loss.total, loss.terms)
-        self.step += 1
-
-    def _log(self) -> None:
-        assert self.journal is not None
-        self.monitor.flush(self.epoch)
-        lr = self.optimizer.param_groups[0]["lr"]
-        self.journal.write("step", epoch=self.epoch, step=self.step, lr=lr, **self.monitor.latest)
-
-    def _end_epoch(self, began: float) -> None:
-        assert self.journal is not None
-        self.monitor.flush(self.epoch)
-        candidate = self._candidate()
-        line: dict[str, Any] = {"epoch": self.epoch, **self.monitor.means()}
-        if self.selection.due(self.epoch):
-            scores, better = self.selection.judge(candidate, self.epoch)
-            line["validation"] = scores
-            if better:
-                self._keep(candidate)
-        self.history.append(line)
-        self.journal.write("epoch", **line, seconds=round(time.monotonic() - began, 3))
-        self.epoch, self.step, self.monitor = self.epoch + 1, 0, Monitor()
-        if self.out is not None and self.epoch == self.settings.epochs:
-            self._write(candidate, "student_last.safetensors")
-            if not self.selection.best:
-                self._write(candidate, "student.safetensors")
-        self.save()
-
-    def _candidate(self) -> nn.Module:
-        settings, student = self.settings.average, self.method.student
-        if self.averaged is None:
-            return student
-        if averaging.due(settings, self.epoch, end_of_epoch=True):
-            self.averaged.update_parameters(student)
-        if not int(self.averaged.n_averaged):
-            return student
-        if averaging.wants_statistics(settings):
-            averaging.reestimate_batch_norm(self.averaged.module, self._batches(0))
-        return self.averaged.module
-
-    def _keep(self, candidate: nn.Module) -> None:
-        self.selected = copy.deepcopy(candidate)
-        # Before the checkpoint that names it: a crash in between only repeats this epoch.
-        self._write(candidate, "student.safetensors")
-
-    def _write(self, candidate: nn.Module, name: str) -> None:
-        if self.out is not None:
-            extra = {"method": type(self.method).__name__, "data": self.data.name, "epoch": str(self.epoch)}
-            save_model(candidate, self.out / name, class_names=self.data.class_names, extra=extra)
-
-    def _leave(self) -> None:
-        self.monitor.flush(self.epoch)
-        self.save()
-        where = f"epoch {self.epoch + 1}, step {self.step}"
-        if self.out is None:
-            raise Interrupted(f"stopped at {where}; without a run folder nothing was saved")
-        raise Interrupted(f"stopped at {where}; everything is saved in {self.out}; go on with --resume")
-
-    def save(self) -> None:
-        """Write the checkpoint, from which `restore` continues bit-exactly."""
-        if self.checkpoint is None or self.journal is None:
-            return
-        self.monitor.flush(self.epoch)
-        state = {
-            "settings": self.settings.model_dump(mode="json"),
-            "digests": self.digests,
-            "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "averaged": self.averaged.state_dict() if self.averaged is not None else None,
-            "epoch": self.epoch,
-            "step": self.step,
-            "monitor": self.monitor.state(),
-            "best": self.selection.best,
-            "history": self.history,
-            "metrics_bytes": self.journal.size,
-            "random": random_state(),
-        }
-        save_checkpoint(state, self.checkpoint)
-
-    def restore(self) -> None:
-        """Continue from the run folder's checkpoint.
-
-        Raises:
-            CheckpointError: Missing, damaged, or of a run with other settings, data or teachers.
-        """
-        if self.checkpoint is None or self.out is None:
-            raise CheckpointError("nothing to resume from", "give the run folder: out=...")
-        state = read_checkpoint(self.checkpoint)
-        self._check_same_run(state)
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.monitor.restore(state["monitor"])
-        self.selection.best, self.history = state["best"], state["history"]
-        self.journal = Journal(self.out / "metrics.jsonl", state["metrics_bytes"])
-        restore_random_state(state["random"])
-
-    def _check_same_run(self, state: dict[str, Any]) -> None:
-        now = self.settings.model_dump(mode="json")
-        other = [f"{k}: {v!r} then, {now.get(k)!r} now" for k, v in state["settings"].items() if v != now.get(k)]
-        other += [f"{k} has changed" for k, v in self.digests.items() if state["digests"].get(k) != v]
-        if other:
-            raise CheckpointError(
-                f"{self.checkpoint} belongs to another run: {'; '.join(other)}",
-                "resume with the settings, data and teachers of the run, or start anew in another folder",
-            )
-
-    def result(self) -> TrainResult:
-        """Return the students of a finished run."""
-        last: nn.Module = self.method.student
-        if self.averaged is not None and int(self.averaged.n_averaged):
-            last = self.averaged.module
-        if self.selected is None and self.out is not None and self.selection.best:
-            self.selected = load_model(self.out / "student.safetensors").to(self.device)
-        selected = self.selected if self.selected is not None else last
-        return TrainResult(selected.eval(), last.eval(), self.selection.best, self.history)

@@ -1,0 +1,125 @@
+"""Fashion-MNIST, eps 0.1: every method of the foundation, three seeds, best and last student.
+
+    python benchmarks/fashion_mnist_methods.py --out runs/fashion-mnist-methods --jobs 2
+
+Trains what is missing, evaluates what is missing, and rewrites the table from the stored evaluations: a second run
+computes nothing.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from scipy.stats import t as student_t
+
+TEACHERS = {"teacher_nat": "fashion-mnist_standard_cnn-wide", "teacher_adv": "fashion-mnist_pgd-at_cnn-wide"}
+ONE, TWO = {"teacher": "teacher_adv"}, {"teacher_adv": "teacher_adv", "teacher_nat": "teacher_nat"}
+METHODS = {
+    "pgd-at": ("PGD-AT", {}),
+    "trades": ("TRADES", {}),
+    "ard": ("ARD", ONE),
+    "rslad": ("RSLAD", ONE),
+    "mtard": ("MTARD", TWO),
+    "bmtard": ("B-MTARD", TWO),
+    "adaad": ("AdaAD", ONE),
+}
+ATTACKS = "fgsm,pgd20"
+
+
+def robustill(*arguments, log):
+    """Run the command line with one thread: two such runs side by side beat one with two threads on small nets."""
+    command = [sys.executable, "-c", "from robustill.cli import main; main()", *arguments]
+    with log.open("ab") as file:
+        code = subprocess.run(command, stdout=file, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+    if code:
+        raise SystemExit(f"{' '.join(arguments)} failed, see {log}")
+
+
+def finish(recipe, folder, *changes):
+    """Train a recipe into `folder` and evaluate both its students, as far as that is not done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.txt"
+    if not (folder / "student_last.safetensors").exists():
+        resume = ["--resume"] if (folder / "last.pt").exists() else []
+        sets = [part for change in changes for part in ("--set", change)]
+        robustill("train", recipe, "--out", str(folder), *sets, *resume, log=log)
+    if not (folder / "evaluation.json").exists():
+        robustill("evaluate", str(folder), "--attacks", ATTACKS, log=log)
+    if not (folder / "last" / "evaluation.json").exists():
+        robustill("evaluate", str(folder), "--attacks", ATTACKS, "--last", log=log)
+
+
+def numbers(folder):
+    """Return clean, PGD-20 and WRA in percent, of the selected and of the last student."""
+    found = []
+    for file in (folder / "evaluation.json", folder / "last" / "evaluation.json"):
+        entry = json.loads(file.read_text())
+        pgd = entry["attacks"]["pgd20"]
+        found += [100 * entry["clean"]["accuracy"], 100 * pgd["accuracy"], 100 * pgd["wra"]]
+    return found
+
+
+def spread(values):
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+
+
+def difference(values, base):
+    """Return the mean paired difference over seeds with its 95% t interval."""
+    pairs = [a - b for a, b in zip(values, base, strict=True)]
+    half = student_t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / len(pairs) ** 0.5
+    return f"{statistics.mean(pairs):+.2f} [{statistics.mean(pairs) - half:+.2f}, {statistics.mean(pairs) + half:+.2f}]"
+
+
+def seconds_per_epoch(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return statistics.median(line["seconds"] for line in lines if line["kind"] == "epoch")
+
+
+def table(out, seeds):
+    runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in METHODS}
+    head = ["method", "clean (best)", "PGD-20 (best)", "WRA (best)", "clean (last)", "PGD-20 (last)", "WRA (last)"]
+    head += ["WRA - PGD-AT, last, paired", "s/epoch"]
+    rows = []
+    for key, (label, _) in METHODS.items():
+        columns = list(zip(*runs[key], strict=True))
+        base = [run[5] for run in runs["pgd-at"]]
+        paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[5], base)
+        speed = statistics.median(seconds_per_epoch(out / f"{key}-seed{seed}") for seed in seeds)
+        rows.append([label, *(spread(column) for column in columns), paired, f"{speed:.0f}"])
+    for folder, name in TEACHERS.items():
+        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), "-", "-"])
+    lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join(lines) + "\n", runs
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/fashion-mnist-methods"))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", default=list(METHODS), choices=list(METHODS))
+    options = parser.parse_args()
+
+    def job(cell):
+        key, seed = cell
+        teachers = [f"teachers.{name}={options.out / folder}" for name, folder in METHODS[key][1].items()]
+        finish(f"fashion-mnist_{key}_cnn-small", options.out / f"{key}-seed{seed}", f"training.seed={seed}", *teachers)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        if any(METHODS[key][1] for key in options.only):
+            list(pool.map(lambda item: finish(item[1], options.out / item[0]), TEACHERS.items()))
+        list(pool.map(job, [(key, seed) for key in options.only for seed in options.seeds]))
+    if set(options.only) == set(METHODS):
+        text, runs = table(options.out, options.seeds)
+        (options.out / "table.md").write_text(text)
+        (options.out / "table.json").write_text(json.dumps({"seeds": options.seeds, "runs": runs}, indent=1))
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""A run that was cut off anywhere continues bit-exactly."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from robustill.attacks import PGD
+from robustill.data import Data
+from robustill.errors import CheckpointError
+from robustill.methods import BMTARD, METHODS, MTARD, PGDAT, RSLAD, Method
+from robustill.methods.card import networks
+from robustill.models import build_model
+from robustill.training import Settings, train
+from robustill.training.run import Run
+
+ATTACK = PGD(eps=0.1, step_size=0.05, steps=2)
+
+
+class Killed(BaseException):
+    """Stands for a process that is gone: nothing is cleaned up."""
+
+
+def method(name: str, architecture: str = "cnn_small") -> Method:
+    torch.manual_seed(1)
+    nets = [build_model("cnn_small", num_classes=3, shape=(1, 8, 8)) for _ in networks(METHODS[name])[1:]]
+    student = build_model(architecture, num_classes=3, shape=(1, 8, 8), **({"width": 4} if "res" in architecture else {}))
+    attack = {} if name in ("standard", "kd") else {"attack": ATTACK}
+    return METHODS[name](student, *nets, **attack)
+
+
+def settings(**changes: object) -> Settings:
+    plain = {"epochs": 3, "batch_size": 16, "checkpoint_steps": 2, "log_steps": 3, "optimizer": {"lr": 0.02}}
+    return Settings.model_validate({**plain, **changes})
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    step, done = Run._train_step, iter(range(10**6))
+
+    def dying(self: Run, x: torch.Tensor, y: torch.Tensor) -> None:
+        if next(done) == after:
+            raise Killed
+        step(self, x, y)
+
+    monkeypatch.setattr(Run, "_train_step", dying)
+
+
+CASES = {
+    "rslad, ema and awp": ("rslad", "cnn_small", {"average": {"name": "ema", "decay": 0.9}, "awp": {"gamma": 0.01}}),
+    "bmtard, ema and awp": ("bmtard", "cnn_small", {"average": {"name": "ema", "decay": 0.9}, "awp": {"gamma": 0.01}}),
+    "trades, batch norm, swa": ("trades", "resnet18", {"average": {"name": "swa", "start": 1}, "epochs": 2}),
+    "mtard, adamw, cosine": ("mtard", "cnn_small", {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "cosine"}}),
+    "standard, clipped, one-cycle": ("standard", "cnn_small", {"clip_norm": 0.1, "schedule": {"name": "one_cycle"}}),
+    "pgd_at, bf16": ("pgd_at", "cnn_small", {"mixed_precision": "bf16", "channels_last": True}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("after", [1, 6, 7, 11])
+def test_resume_is_bit_exact(case: str, after: int, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, architecture, changes = CASES[case]
+    train(method(name, architecture), tiny_data, settings(**changes), out=tmp_path / "whole", progress=False)
+    with monkeypatch.context() as patch:
+        cut(patch, after)
+        with pytest.raises(Killed):
+            train(method(name, architecture), tiny_data, settings(**changes), out=tmp_path / "cut", progress=False)
+    torch.manual_seed(99)
+    again = after > 1  # before the first checkpoint there is nothing to go on from
+    resumed = train(
+        method(name, architecture), tiny_data, settings(**changes), out=tmp_path / "cut", resume=again, progress=False
+    )
+    for file in ("student.safetensors", "student_last.safetensors"):
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+    assert resumed.history == [line for line in lines(tmp_path / "whole") if line.pop("kind") == "epoch"]
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in found:
+        line.pop("seconds", None)
+    return found
+
+
+def test_global_generators_are_restored(tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draws() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    short = settings(epochs=1)
+    random.seed(5)
+    np.random.seed(5)
+    train(method("pgd_at"), tiny_data, short, out=tmp_path / "run", progress=False)
+    expected = draws()
+    random.seed(6)
+    np.random.seed(6)
+    train(method("pgd_at"), tiny_data, short, out=tmp_path / "run", resume=True, progress=False)
+    assert draws() == expected
+
+
+def test_a_new_run_refuses_a_used_folder(tiny_data: Data, tmp_path: Path) -> None:
+    train(method("standard"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        train(method("standard"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
+
+
+def test_resume_refuses_other_settings_teachers_and_data(tiny_data: Data, tmp_path: Path) -> None:
+    train(method("rslad"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="batch_size: 16 then, 8 now"):
+        train(method("rslad"), tiny_data, settings(epochs=1, batch_size=8), out=tmp_path, resume=True, progress=False)
+    other = method("rslad")
+    with torch.no_grad():
+        next(other.teacher.network.parameters()).add_(1e-6)
+    with pytest.raises(CheckpointError, match="teacher has changed"):
+        train(other, tiny_data, settings(epochs=1), out=tmp_path, resume=True, progress=False)
+    data = Data.from_arrays(
+        (torch.zeros(30, 1, 8, 8, dtype=torch.uint8), torch.arange(30) % 3),
+        (torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3)),
+    )
+    with pytest.raises(CheckpointError, match="data has changed"):
+        train(method("rslad"), data, settings(epochs=1), out=tmp_path, resume=True, progress=False)
+
+
+def test_resume_refuses_another_method(tiny_data: Data, tmp_path: Path) -> None:
+    train(method("pgd_at"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="PGDAT then, TRADES now"):
+        train(method("trades"), tiny_data, settings(epochs=1), out=tmp_path, resume=True, progress=False)
+
+
+def test_adaptive_state_is_part_of_the_checkpoint() -> None:
+    assert {"balance.weights", "balance.first", "balance.started"} <= set(method("mtard").state_dict())
+    assert {"losses.weights", "entropies.temperatures"} <= set(method("bmtard").state_dict())
+    assert isinstance(method("mtard"), MTARD)
+    assert isinstance(method("bmtard"), BMTARD)
+    assert isinstance(method("rslad"), RSLAD)
+    assert isinstance(method("pgd_at"), PGDAT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rslad", "bmtard"])
+def test_kill_9_and_resume_on_the_command_line(name: str, tmp_path: Path) -> None:
+    teachers = {"rslad": ["teacher"], "bmtard": ["teacher_adv", "teacher_nat"]}[name]
+    torch.manual_seed(0)
+    from robustill.models import save_model
+
+    save_model(build_model("cnn_small", num_classes=10, shape=(1, 8, 8)), tmp_path / "teacher.safetensors")
+    sets = [f"teachers.{t}={tmp_path / 'teacher.safetensors'}" for t in teachers]
+    sets += ["training.epochs=4", "training.checkpoint_steps=3", "attack.steps=3"]
+    sets += ["training.average.name=ema", "training.awp.gamma=0.01"]
+    command = [sys.executable, "-c", "from robustill.cli import main; main()", "train", f"digits_{name}_cnn-small"]
+    command += [part for each in sets for part in ("--set", each)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], env=env, check=True, capture_output=True)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([*command, "--out", str(killed)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(killed / "last.pt", process)
+    time.sleep(random.Random(name).uniform(0, 0.5))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "student_last.safetensors").exists(), "the run ended before it could be killed"
+    subprocess.run([*command, "--out", str(killed), "--resume"], env=env, check=True, capture_output=True)
+    for file in ("student.safetensors", "student_last.safetensors"):
+        assert (killed / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
