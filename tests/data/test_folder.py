@@ -98,6 +98,13 @@ def test_a_corrupt_image_is_named(tmp_path, write_tree):
             load_data("folder", tmp_path)
 
 
+def test_only_the_decoders_named_are_used(tmp_path, write_tree, png):
+    write_tree(tmp_path, {"a": 5, "b": 5})
+    (tmp_path / "b" / "3.png").write_bytes(png(np.zeros((4, 4, 3), np.uint8), "TIFF"))
+    with pytest.raises(DataError, match=r"b/3.png: not a readable image \(unknown format\)"):
+        load_data("folder", tmp_path)
+
+
 @pytest.mark.parametrize("side", [9_000, 12_000, 60_000])
 def test_a_decompression_bomb_is_refused(tmp_path, write_tree, side):
     write_tree(tmp_path, {"a": 5, "b": 5})

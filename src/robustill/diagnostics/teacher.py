@@ -81,17 +81,16 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
     attack = PGD(eps=eps, step_size=max(eps / 4, 1e-9), steps=20)
     right = stays_correct(teacher, x, y, attack, generator=torch.Generator().manual_seed(seed))
     robust = float((right & (logits.argmax(1) == y)).float().mean())
-    problems = _problems(clean, robust, rescaled, logits, y, data)
-    normalization = _normalization(teacher)
     return TeacherCheck(
-        len(x),
-        clean,
-        robust,
-        eps,
-        float(entropy(logits).mean()),
-        normalization,
-        model_digest(teacher),
-        tuple(problems),
+        images=len(x),
+        clean=clean,
+        robust=robust,
+        eps=eps,
+        entropy=float(entropy(logits).mean()),
+        normalization=_normalization(teacher),
+        digest=model_digest(teacher),
+        problems=tuple(_problems(clean, rescaled, logits, y, data)),
+        notes=("not robust: use it as a clean teacher only",) if robust < 0.05 else (),
     )
 
 

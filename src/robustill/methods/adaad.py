@@ -1,6 +1,6 @@
 """AdaAD: adaptive adversarial distillation.
 
-Paper: Huang, Chen, Wang, Lu, Song, "Boosting Accuracy and Robustness of Student Models via Adaptive Adversarial
+Paper: Huang et al., "Boosting Accuracy and Robustness of Student Models via Adaptive Adversarial
     Distillation", CVPR 2023.
 Inner: KL(T(x') || S(x')), gradient through both networks
 Outer: alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x))
