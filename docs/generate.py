@@ -1,7 +1,6 @@
 """Write what is generated from the methods' cards: the README's table and docs/methods/*.md.
 
-    python docs/generate.py          # rewrite
-    python docs/generate.py --check  # exit 1 if a file is out of date
+`python docs/generate.py` rewrites them; with `--check` it exits with 1 if one is out of date.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def page(each: Card) -> str:
     """Return a method's page."""
     defaults = "\n".join(f"| `{key}` | `{value}` |" for key, value in each.hyperparameters.items())
     options = f"\n## Arguments\n\n| name | default |\n|---|---|\n{defaults}\n" if defaults else ""
-    return f"""# `{each.name}`: {each.title}
+    return f"""# `{each.name}`: {each.title.rstrip(".")}
 
 {each.paper}
 

@@ -20,7 +20,9 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_library_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (code,) = blocks("python")
     assert len(code.splitlines()) <= 13
     monkeypatch.chdir(tmp_path)
@@ -30,7 +32,7 @@ def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_command_example_names_existing_recipes_and_options() -> None:
-    commands = [shlex.split(line) for line in "\n".join(blocks("")).splitlines() if line.startswith("robustill ")]
+    commands = [shlex.split(line) for line in "\n".join(blocks("sh")).splitlines() if line.startswith("robustill ")]
     assert len(commands) == 4
     recipes = [command[2] for command in commands if command[1] == "train"]
     for recipe in recipes:
@@ -45,7 +47,9 @@ def test_the_command_example_names_existing_recipes_and_options() -> None:
 
 
 def test_generated_pages_are_current() -> None:
-    run = subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
 
 

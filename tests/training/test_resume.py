@@ -32,7 +32,9 @@ class Killed(BaseException):
 def method(name: str, architecture: str = "cnn_small") -> Method:
     torch.manual_seed(1)
     nets = [build_model("cnn_small", num_classes=3, shape=(1, 8, 8)) for _ in networks(METHODS[name])[1:]]
-    student = build_model(architecture, num_classes=3, shape=(1, 8, 8), **({"width": 4} if "res" in architecture else {}))
+    student = build_model(
+        architecture, num_classes=3, shape=(1, 8, 8), **({"width": 4} if "res" in architecture else {})
+    )
     attack = {} if name in ("standard", "kd") else {"attack": ATTACK}
     return METHODS[name](student, *nets, **attack)
 
@@ -57,7 +59,11 @@ CASES = {
     "rslad, ema and awp": ("rslad", "cnn_small", {"average": {"name": "ema", "decay": 0.9}, "awp": {"gamma": 0.01}}),
     "bmtard, ema and awp": ("bmtard", "cnn_small", {"average": {"name": "ema", "decay": 0.9}, "awp": {"gamma": 0.01}}),
     "trades, batch norm, swa": ("trades", "resnet18", {"average": {"name": "swa", "start": 1}, "epochs": 2}),
-    "mtard, adamw, cosine": ("mtard", "cnn_small", {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "cosine"}}),
+    "mtard, adamw, cosine": (
+        "mtard",
+        "cnn_small",
+        {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "cosine"}},
+    ),
     "standard, clipped, one-cycle": ("standard", "cnn_small", {"clip_norm": 0.1, "schedule": {"name": "one_cycle"}}),
     "pgd_at, bf16": ("pgd_at", "cnn_small", {"mixed_precision": "bf16", "channels_last": True}),
 }
@@ -65,7 +71,9 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("after", [1, 6, 7, 11])
-def test_resume_is_bit_exact(case: str, after: int, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_is_bit_exact(
+    case: str, after: int, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name, architecture, changes = CASES[case]
     train(method(name, architecture), tiny_data, settings(**changes), out=tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
@@ -159,7 +167,9 @@ def test_kill_9_and_resume_on_the_command_line(name: str, tmp_path: Path) -> Non
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "--out", str(tmp_path / "whole")], env=env, check=True, capture_output=True)
     killed = tmp_path / "killed"
-    process = subprocess.Popen([*command, "--out", str(killed)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--out", str(killed)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     wait_for(killed / "last.pt", process)
     time.sleep(random.Random(name).uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)

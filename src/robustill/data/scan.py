@@ -6,41 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from robustill.data.splits import Split
+from robustill.data.statistics import Moments
 from robustill.errors import RobustillError
-
-
-@dataclass
-class Moments:
-    """Sums from which mean and standard deviation per channel follow; exact, as they are integers."""
-
-    total: Tensor
-    squares: Tensor
-    pixels: int = 0
-
-    @classmethod
-    def of_channels(cls, channels: int) -> Moments:
-        """No images yet."""
-        return cls(torch.zeros(channels, dtype=torch.int64), torch.zeros(channels, dtype=torch.int64))
-
-    def add(self, image: Tensor) -> None:
-        """Count a uint8 image [C, H, W]."""
-        values = image.to(torch.int64).flatten(1)
-        self.total += values.sum(1)
-        self.squares += (values * values).sum(1)
-        self.pixels += values.shape[1]
-
-    def mean(self) -> tuple[float, ...]:
-        """Mean per channel, of pixels in [0, 1]."""
-        return tuple((self.total.double() / max(self.pixels, 1) / 255).tolist())
-
-    def std(self) -> tuple[float, ...]:
-        """Standard deviation per channel, of pixels in [0, 1]."""
-        pixels = max(self.pixels, 1)
-        variance = self.squares.double() / pixels - (self.total.double() / pixels) ** 2
-        return tuple((variance.clamp(min=0).sqrt() / 255).tolist())
 
 
 @dataclass

@@ -26,9 +26,7 @@ class ConvNet(Classifier):
         ModelError: The image is too small for the convolutions.
     """
 
-    def __init__(
-        self, num_classes: int, shape: Shape, *, convolutions: Sequence[_Conv], hidden: Sequence[int]
-    ) -> None:
+    def __init__(self, num_classes: int, shape: Shape, *, convolutions: Sequence[_Conv], hidden: Sequence[int]) -> None:
         super().__init__()
         channels, height, width = shape
         layers: list[nn.Module] = []
