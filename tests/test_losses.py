@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.reference import losses as reference
 from torch import Tensor
 
 from robustill import losses
 from robustill.errors import InputError
+from tests.reference import losses as reference
 
 Y = torch.tensor([0, 3, 2, 4, 1, 1])
 

@@ -8,12 +8,26 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from robustill.errors import InputError, RobustillError, nearest
 
+
+class _Verbs(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            # Typer would exit without the message, which says how to go on.
+            sys.stderr.write(f"{str(error) or 'interrupted'}\n")
+            raise typer.Exit(130) from error
+
+
 app = typer.Typer(
     name="robustill",
+    cls=_Verbs,
     help="Adversarial distillation: train a small image classifier that stays right under attack, guided by teachers."
     "\n\nA day with it: [bold]robustill doctor[/] checks the data and the teacher, [bold]train[/] distils a student, "
     "[bold]evaluate[/] attacks it. Start with [bold]robustill demo[/], which needs nothing else.",
@@ -71,7 +85,8 @@ def train(
     precision = [f"training.mixed_precision={mixed_precision}"] if mixed_precision else []
     source = out if resume and out is not None and (out / "recipe.toml").exists() else recipe
     loaded = load_recipe(source, [*(changes or []), *precision])
-    folder = out or Path("runs") / find_recipe(recipe).stem
+    # A run folder named as the recipe is where the run goes on.
+    folder = out or (Path(recipe) if Path(recipe).is_dir() else Path("runs") / find_recipe(recipe).stem)
     result = run_recipe(loaded, folder, resume=resume)
     if json_out:
         _print_json({"out": str(folder), "best": result.best, "last": result.history[-1]})
@@ -179,7 +194,7 @@ def doctor(
         for title, rows in report.tables:
             _print_table(title, ["", ""], rows, header=False)
         for problem in report.problems:
-            Console(stderr=True).print(f"[red]problem:[/] {problem}", highlight=False)
+            Console(stderr=True, soft_wrap=True).print(f"[red]problem:[/] {escape(problem)}", highlight=False)
     if report.problems:
         raise typer.Exit(1)
 
@@ -189,13 +204,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments)
     except RobustillError as error:
-        from rich.markup import escape
-
         Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt as error:
-        sys.stderr.write(f"{error or 'interrupted'}\n")
-        sys.exit(130)
 
 
 def _scores(label: str, scores: dict[str, Any]) -> tuple[str, ...]:
@@ -207,11 +217,11 @@ def _scores(label: str, scores: dict[str, Any]) -> tuple[str, ...]:
 
 def _print_table(title: str, columns: list[str], rows: list[Any], *, header: bool = True) -> None:
     console = Console()
-    table = Table(title=title, title_justify="left", show_header=header)
+    table = Table(title=escape(title), title_justify="left", show_header=header)
     for k, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="right" if k and header and _numeric(rows, k) else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
@@ -220,7 +230,7 @@ def _number(option: str, text: str) -> float:
 
     try:
         return float(as_number(text))
-    except (ValueError, ZeroDivisionError) as error:
+    except ValueError as error:
         raise InputError(f"{option} {text!r} is not a number", "write 0.1 or 8/255") from error
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import tomli_w
 from pydantic import ConfigDict, Field, ValidationError
 
-from robustill.errors import RecipeError, nearest
-from robustill.recipe_errors import explain
+from robustill.errors import InputError, RecipeError, nearest
+from robustill.recipe_errors import check_teachers, checked_argument, explain
 from robustill.training.settings import Number, Settings, Table
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ class DataTable(Table):
 
     name: str
     root: str | None = None
-    validation: float | int = Field(0.1, ge=0, description="share or number of training images that select the epoch")
-    seed: int = Field(0, ge=0, description="seed of the validation split")
-    size: int | None = Field(None, ge=1)
-    limit: int | None = Field(None, ge=1, description="cap on training and on test images, for quick looks")
+    validation: float | int = Field(
+        default=0.1, ge=0, description="share or number of training images that select the epoch"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the validation split")
+    size: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, description="cap on training and on test images, for quick looks")
     stream: bool | None = None
 
 
@@ -45,7 +47,7 @@ class StudentTable(Table):
         False, description="subtract the data's mean and divide by its deviation, inside the network"
     )
     arguments: dict[str, Any] = {}
-    weights: str | None = Field(None, description="file or run folder to start from")
+    weights: str | None = Field(default=None, description="file or run folder to start from")
 
 
 class MethodTable(Table):
@@ -58,20 +60,20 @@ class MethodTable(Table):
 class AttackTable(Table):
     """The training attack; what is left out keeps the method's default."""
 
-    eps: Number | None = Field(None, ge=0)
-    step_size: Number | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=0)
+    eps: Number | None = Field(default=None, ge=0)
+    step_size: Number | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=0)
     norm: Literal["Linf", "L2"] | None = None
     init: Literal["uniform", "gaussian", "none"] | None = None
-    sigma: float | None = Field(None, gt=0)
-    restarts: int | None = Field(None, ge=1)
+    sigma: float | None = Field(default=None, gt=0)
+    restarts: int | None = Field(default=None, ge=1)
     large_step: bool | None = None
 
 
 class EvaluationTable(Table):
     """What `robustill evaluate RUN` does unless told otherwise."""
 
-    eps: Number | None = Field(None, ge=0, description="radius; the training attack's when left out")
+    eps: Number | None = Field(default=None, ge=0, description="radius; the training attack's when left out")
     norm: Literal["Linf", "L2"] = "Linf"
     attacks: tuple[str, ...] = ("fgsm", "pgd20", "cw")
 
@@ -82,7 +84,9 @@ class Recipe(Table):
     title: str = ""
     data: DataTable
     student: StudentTable
-    teachers: dict[str, str | tuple[str, ...]] = Field({}, description="the method's other networks, by argument name")
+    teachers: dict[str, str | tuple[str, ...]] = Field(
+        default={}, description="the method's other networks, by argument name"
+    )
     method: MethodTable
     attack: AttackTable = AttackTable()
     training: Settings = Settings()
@@ -104,6 +108,7 @@ class Recipe(Table):
         from robustill.data import load_data
 
         method, arguments = self._method()
+        self._check_evaluation()
         data = load_data(**self.data.model_dump(exclude={"name"}), name=self.data.name)
         # The student's fresh weights follow the training seed.
         torch.manual_seed(self.training.seed)
@@ -129,29 +134,31 @@ class Recipe(Table):
 
     def _method(self) -> tuple[Any, dict[str, Any]]:
         from robustill.methods import METHODS
-        from robustill.methods.card import hyperparameters, networks
+        from robustill.methods.card import hyperparameters
 
         name = self.method.name
         if name not in METHODS:
             raise RecipeError(f"method.name: unknown method {name!r}", nearest(name, METHODS))
         known = hyperparameters(METHODS[name])
-        arguments = dict(self.method.model_extra or {})
-        for key, value in arguments.items():
-            if key not in known or key == "attack":
-                hint = (
-                    nearest(key, [k for k in known if k != "attack"]) if len(known) > 1 else f"{name} has no arguments"
-                )
-                raise RecipeError(f"method.{key}: {name} has no such argument", hint)
-            if isinstance(value, bool) != isinstance(known[key].default, bool) or not isinstance(value, int | float):
-                raise RecipeError(f"method.{key}: {value!r} is no value for {known[key]}")
-        wanted = set(networks(METHODS[name])[1:])
-        _check_networks(name, wanted, set(self.teachers))
+        given = self.method.model_extra or {}
+        arguments: dict[str, Any] = {key: checked_argument(name, key, value, known) for key, value in given.items()}
+        check_teachers(name, METHODS[name], self.teachers)
         changes = self.attack.model_dump(exclude_none=True)
         if "attack" in known:
             arguments["attack"] = dataclasses.replace(known["attack"].default, **changes)
         elif changes:
             raise RecipeError(f"attack: {name} has no training attack", "remove the [attack] table")
         return METHODS[name], arguments
+
+    def _check_evaluation(self) -> None:
+        """A wrong name must not come to light only after the training."""
+        from robustill.attacks import named_attack
+
+        for name in self.evaluation.attacks:
+            try:
+                named_attack(name, eps=1.0)
+            except InputError as error:
+                raise RecipeError(f"evaluation.attacks: {error.message}", error.hint) from error
 
     def _student(self, data: Data) -> nn.Module:
         from robustill.data.statistics import channel_statistics
@@ -199,7 +206,7 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise explain(error, Recipe, where) from error
+        raise explain(error, Recipe, tree, where) from error
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -244,16 +251,6 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise RecipeError(f"--set {key.strip()}: {part!r} is not a table")
     table[parts[-1]] = value
-
-
-def _check_networks(method: str, wanted: set[str], given: set[str]) -> None:
-    for extra in sorted(given - wanted):
-        hint = nearest(extra, wanted) if wanted else f"{method} takes no teacher: remove the [teachers] table"
-        raise RecipeError(f"teachers.{extra}: {method} takes no such network", hint)
-    if wanted - given:
-        missing = sorted(wanted - given)
-        lines = ", ".join(f"--set teachers.{name}=RUN_OR_FILE" for name in missing)
-        raise RecipeError(f"teachers: {method} needs {', '.join(missing)}", f"name each one: {lines}")
 
 
 def _networks(source: str | tuple[str, ...], data: Data) -> Any:

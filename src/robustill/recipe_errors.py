@@ -1,31 +1,48 @@
-"""A recipe's validation error as one message: the key, what is wrong with it, and the nearest known key."""
+"""What is wrong with a recipe as one message: the key, what is wrong with it, and the nearest known key."""
 
 from __future__ import annotations
 
+import inspect
+import math
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from robustill.errors import RecipeError, nearest
+from robustill.training.settings import as_number
 
 
-def explain(error: ValidationError, root: type[BaseModel], where: str) -> RecipeError:
-    """Return a `RecipeError` for all problems that pydantic found in the file `where`."""
-    messages, hints = [], []
+def explain(error: ValidationError, root: type[BaseModel], tree: Mapping[str, Any], where: str) -> RecipeError:
+    """Return a `RecipeError` for all problems that pydantic found in the table `tree` of the file `where`."""
+    messages: dict[str, list[str]] = {}
+    hints = []
     for problem in error.errors(include_url=False):
         location = [part for part in problem["loc"] if isinstance(part, str)]
+        if problem["type"] == "missing":
+            messages.setdefault(f"{'.'.join(location)}: missing", [])
+            continue
+        # A value that may be of several types gets a problem for each, located below its key.
+        location, value = _value(tree, location)
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
-            known = _fields(root, location[:-1])
-            messages.append(f"{key}: unknown key")
-            hints.append(nearest(location[-1], known))
-        elif problem["type"] == "missing":
-            messages.append(f"{key}: missing")
+            messages.setdefault(f"{key}: unknown key", [])
+            hints.append(nearest(location[-1], _fields(root, location[:-1])))
         else:
-            messages.append(f"{key} = {problem['input']!r}: {problem['msg']}")
-    return RecipeError(f"{where}: " + "; ".join(dict.fromkeys(messages)), "; ".join(dict.fromkeys(hints)) or None)
+            messages.setdefault(f"{key} = {value!r}: ", []).append(problem["msg"])
+    text = "; ".join(what + ", or ".join(dict.fromkeys(reasons)) for what, reasons in messages.items())
+    return RecipeError(f"{where}: {text}", "; ".join(dict.fromkeys(hints)) or None)
+
+
+def _value(tree: Any, location: list[str]) -> tuple[list[str], Any]:
+    """Return the part of `location` that is keys of the tree, and what is there."""
+    for depth, part in enumerate(location):
+        if not isinstance(tree, Mapping) or part not in tree:
+            return location[:depth], tree
+        tree = tree[part]
+    return location, tree
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -42,3 +59,45 @@ def _table(annotation: Any) -> type[BaseModel] | None:
     options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     tables = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
     return tables[0] if tables else None
+
+
+def checked_argument(method: str, key: str, value: Any, known: Mapping[str, inspect.Parameter]) -> bool | float:
+    """Return the argument `key` of a method, which is a number or a switch; "5/6" is a number.
+
+    Raises:
+        RecipeError: The method has no such argument, or it does not take this value.
+    """
+    names = [name for name in known if name != "attack"]
+    if key not in names:
+        hint = nearest(key, names) if names else f"{method} has no arguments"
+        raise RecipeError(f"method.{key}: {method} has no such argument", hint)
+    try:
+        found = as_number(value)
+    except ValueError:
+        found = None
+    is_number = isinstance(found, int | float) and math.isfinite(found)
+    if not is_number or isinstance(found, bool) != isinstance(known[key].default, bool):
+        raise RecipeError(f"method.{key}: {value!r} is no value for {known[key]}")
+    return found  # type: ignore[no-any-return]
+
+
+def check_teachers(name: str, method: type, teachers: Mapping[str, str | tuple[str, ...]]) -> None:
+    """Check that `teachers` names what the constructor of `method` takes besides the student.
+
+    Raises:
+        RecipeError: A network is missing, unknown, or named more often than the method takes it.
+    """
+    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    wanted = {p.name: p.annotation for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "student"}
+    for extra in sorted(set(teachers) - set(wanted)):
+        hint = nearest(extra, wanted) if wanted else f"{name} takes no teacher: remove the [teachers] table"
+        raise RecipeError(f"teachers.{extra}: {name} takes no such network", hint)
+    missing = [key for key in wanted if key not in teachers]
+    if missing:
+        lines = ", ".join(f"--set teachers.{key}=RUN_OR_FILE" for key in missing)
+        raise RecipeError(f"teachers: {name} needs {', '.join(missing)}", f"name each one: {lines}")
+    for key, source in teachers.items():
+        several = typing.get_args(wanted[key])
+        if not isinstance(source, str) and (not source or not several):
+            hint = "name one network, or several" if several else "name exactly one network"
+            raise RecipeError(f"teachers.{key} = {list(source)}: {name} cannot be taught by that", hint)

@@ -103,8 +103,9 @@ def evaluate_target(
     """
     from robustill.evaluation import evaluate
     from robustill.models import load_model
+    from robustill.training.device import find_device
 
-    folder = Path(target)
+    place, folder = find_device(device), Path(target)
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if recipe is None and (data is None or eps is None):
         raise InputError(
@@ -115,8 +116,10 @@ def evaluate_target(
     model = load_model(source, num_classes=images.num_classes, shape=images.shape)
     if out is None and folder.is_dir():
         out = folder / "last" if last else folder
+    if out is not None:
+        make_folder(out)
     return evaluate(
-        model.to(device),
+        model.to(place),
         images,
         eps=eps if eps is not None else _recipe_eps(recipe),
         norm=_norm(norm, recipe),  # type: ignore[arg-type]

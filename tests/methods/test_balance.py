@@ -137,7 +137,7 @@ def train_step(method: Method, seed: int) -> float:
     optimizer.zero_grad()
     total.backward()
     optimizer.step()
-    return total.item()
+    return float(total.detach())
 
 
 def test_without_a_temperature_rate_bmtard_is_mtard() -> None:

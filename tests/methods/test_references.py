@@ -106,7 +106,7 @@ def test_batch_norm_sees_the_batches_in_the_order_of_the_paper(name: str) -> Non
 def test_a_clean_forward_of_weight_zero_still_moves_batch_norm(name: str) -> None:
     student = conv_bn(0)
     x, y = batch()
-    method = METHODS[name](student, teacher(1), alpha=1.0).train()  # type: ignore[call-arg]
+    method = METHODS[name](student, teacher(1), alpha=1.0).train()
     loss(method, x, nearby(x), y)
     assert student[1].num_batches_tracked == 2  # type: ignore[index]
 
@@ -115,7 +115,7 @@ def test_a_clean_forward_of_weight_zero_still_moves_batch_norm(name: str) -> Non
 def test_balanced_methods_follow_the_loops_over_several_steps(name: str) -> None:
     student, robust, natural = conv(0).double(), teacher(1).double().eval(), teacher(2).double().eval()
     double = copy.deepcopy(student)
-    method = METHODS[name](student, robust, natural).double().train()  # type: ignore[call-arg]
+    method = METHODS[name](student, robust, natural).double().train()
     optimizers = [torch.optim.SGD(net.parameters(), lr=0.2) for net in (student, double)]
     weights, tau, first = [0.5, 0.5], (1.0, 1.0), None
     for step in range(8):
@@ -132,7 +132,7 @@ def test_balanced_methods_follow_the_loops_over_several_steps(name: str) -> None
         assert total.item() == pytest.approx(theirs.item(), rel=1e-8)
         for optimizer, value in zip(optimizers, (total, theirs), strict=True):
             optimizer.zero_grad()
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     assert abs(weights[0] - 0.5) > 1e-4
     assert (tau != (1.0, 1.0)) == (name == "bmtard")

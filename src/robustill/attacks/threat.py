@@ -33,10 +33,8 @@ class LinfBall:
     """All points with `max |x' - x| <= eps`; bounds are rounded inwards, so the radius holds exactly."""
 
     def __init__(self, x: Tensor, eps: float) -> None:
-        exact = x.double()
         self.x, self.eps = x, eps
-        self.low = _round((exact - eps).clamp(0, 1), x.dtype, up=True)
-        self.high = _round((exact + eps).clamp(0, 1), x.dtype, up=False)
+        self.low, self.high = _inside(x.double() - eps, x, eps), _inside(x.double() + eps, x, eps)
 
     def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
         """Go `size` along the sign of the gradient and project back."""
@@ -56,11 +54,15 @@ class L2Ball:
     """All points with `||x' - x||_2 <= eps`, the norm over all pixels of an image."""
 
     def __init__(self, x: Tensor, eps: float) -> None:
-        # A hair inside, so that float rounding of the norm never leaves the ball.
-        self.x, self.eps = x, eps * (1 - 4 * torch.finfo(x.dtype).eps)
+        # A hair inside, so that rounding of the norm, and of each pixel near 1, never leaves the ball.
+        hair, pixels = torch.finfo(x.dtype).eps, x.shape[1:].numel()
+        self.x, self.eps = x, max(0.0, eps * (1 - 4 * hair) - hair / 2 * pixels**0.5)
 
     def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
         """Go `size` along the gradient, normalised per image, and project back."""
+        # The largest entry comes out first: the square of a tiny or huge gradient leaves the range of float32.
+        largest = grad.abs().flatten(1).amax(1).reshape(_per_image(grad))
+        grad = grad / largest.clamp_min(torch.finfo(grad.dtype).tiny)
         return self.project(x_adv + size * grad / _l2(grad).clamp_min(torch.finfo(grad.dtype).tiny))
 
     def project(self, x_adv: Tensor) -> Tensor:
@@ -103,6 +105,8 @@ def draw(sample: Callable[..., Tensor], x: Tensor, generator: Generators) -> Ten
         return sample(x.shape, dtype=x.dtype, device=x.device)
     if isinstance(generator, torch.Generator):
         return sample(x.shape, dtype=x.dtype, generator=generator, device=generator.device).to(x.device)
+    if len(generator) != len(x):
+        raise InputError(f"{len(generator)} generators for {len(x)} images", "give one per image, or a single one")
     rows = [sample(x.shape[1:], dtype=x.dtype, generator=g, device=g.device) for g in generator]
     return torch.stack(rows).to(x.device) if rows else torch.empty_like(x)
 
@@ -117,10 +121,10 @@ def store(x_adv: Tensor, x: Tensor) -> Tensor:
     return torch.where(too_far, torch.nextafter(stored, x.detach()), stored)
 
 
-def _round(exact: Tensor, dtype: torch.dtype, *, up: bool) -> Tensor:
-    near = exact.to(dtype)
-    wrong = near.double() < exact if up else near.double() > exact
-    return torch.where(wrong, torch.nextafter(near, torch.full_like(near, 2.0 if up else -1.0)), near)
+def _inside(bound: Tensor, x: Tensor, eps: float) -> Tensor:
+    near = bound.clamp(0, 1).to(x.dtype)
+    too_far = (near.double() - x.double()).abs() > eps
+    return torch.where(too_far, torch.nextafter(near, x), near).clamp(0, 1)
 
 
 def _per_image(x: Tensor) -> tuple[int, ...]:

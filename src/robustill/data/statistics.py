@@ -49,6 +49,6 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
     A constant channel gets deviation 1, so that dividing by it is safe.
     """
     moments = Moments.of_channels(split.shape[0])
-    for positions in torch.arange(len(split)).split(_BATCH):
+    for positions in torch.split(torch.arange(len(split)), _BATCH):
         moments.add(split.images(positions).cpu())
     return moments.mean(), tuple(std if std > 0 else 1.0 for std in moments.std())

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from robustill.attacks import PGD, eval_mode, stays_correct
 from robustill.data import Data
+from robustill.errors import InputError
 from robustill.losses import entropy
 from robustill.models import Normalize, check_logits, model_digest
 
-_CHANCE_FACTOR = 1.5
+# Of chance, and in accuracy: with two classes half more than chance would be 75%.
+_ABOVE_CHANCE = (0.5, 0.1)
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
         seed: Chooses the images and the random starts.
 
     Raises:
+        InputError: No images.
         ModelError: Wrong class count, probabilities instead of logits, or values that are not finite.
     """
+    if images < 1:
+        raise InputError(f"images is {images}; a teacher is verified on 1 image or more")
     order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))[:images]
     device = next(teacher.parameters()).device
     x = (data.test.images(order).to(device)).float() / 255
@@ -107,7 +112,8 @@ def _problems(clean: float, rescaled: tuple[str, float], logits: Tensor, y: Tens
         problems.append(
             f"with its labels reordered ({moved}) accuracy would be {100 * permuted:.0f}%: label order differs"
         )
-    if clean < _CHANCE_FACTOR / data.num_classes:
+    chance = 1 / data.num_classes
+    if clean < chance + min(_ABOVE_CHANCE[0] * chance, _ABOVE_CHANCE[1]):
         problems.append(f"clean accuracy {100 * clean:.1f}% is near chance: untrained, wrong data, or wrong labels")
     return problems
 

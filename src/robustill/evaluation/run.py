@@ -19,8 +19,9 @@ from robustill.data import Data, Split
 from robustill.errors import InputError
 from robustill.evaluation.result import Evaluation
 from robustill.evaluation.store import VerdictStore, example_generators
-from robustill.models import check_logits, model_digest
+from robustill.models import model_digest
 from robustill.progress import bar
+from robustill.training.networks import check_network
 
 
 def evaluate(
@@ -54,15 +55,14 @@ def evaluate(
         progress: Show a bar with an ETA.
 
     Raises:
-        InputError: An unknown attack or split.
+        InputError: An unknown attack or split, an impossible radius or batch size.
         ModelError: The model does not fit the data, or gives probabilities.
     """
     images = _split(data, split)
     device = torch.device(device) if device is not None else next(model.parameters()).device
     model = model.to(device)
-    x, _ = next(iter(images.batches(2, device=device)))
-    with torch.no_grad():
-        check_logits(model(x), data.num_classes)
+    x, _ = next(iter(images.batches(batch_size, device=device)))
+    check_network("model", model, x[:2], data)
     about = {"data": data.name, "split": split, "data_digest": data.digest, "model_digest": model_digest(model)}
     settings = {**about, "eps": eps, "norm": norm, "seed": seed, "images": len(images)}
     plans = {name: named_attack(name, eps=eps, norm=norm) for name in attacks}
@@ -93,13 +93,16 @@ class _Evaluator:
         total = len(self.split)
         if done == total:
             return
-        with bar(name, total, done=done, show=self.progress) as shown:
-            for x, y in self._remaining(done):
-                began = time.monotonic()
-                right = correct(self.model, x, y) if attack is None else self._attacked(attack, x, y, name)
-                self.store.add(name, right, time.monotonic() - began)
-                shown.advance(len(y))
-        self.store.save()
+        try:
+            with bar(name, total, done=done, show=self.progress) as shown:
+                for x, y in self._remaining(done):
+                    began = time.monotonic()
+                    right = correct(self.model, x, y) if attack is None else self._attacked(attack, x, y, name)
+                    self.store.add(name, right, time.monotonic() - began)
+                    shown.advance(len(y))
+        finally:
+            # Also on Ctrl-C: what has a verdict is not attacked again.
+            self.store.save()
 
     def _remaining(self, done: int) -> Iterator[tuple[Tensor, Tensor]]:
         # The run that was cut off may have had another batch size: begin inside a batch.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
+from robustill.attacks import eval_mode
 from robustill.training.settings import AverageSettings
 
 
@@ -45,5 +46,6 @@ def reestimate_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
     Modes are restored; weights do not move. A model without batch norm is left alone and `batches` is not read.
     """
     if has_batch_norm(model):
-        with torch.no_grad():
+        # `update_bn` gives all modules the mode of the outermost one.
+        with eval_mode(model), torch.no_grad():
             update_bn((x for x, _ in batches), model)

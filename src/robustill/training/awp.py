@@ -18,9 +18,9 @@ class AWP(Method):
     """Takes the loss, and so the optimizer's step, at the worst nearby weights `w + gamma d`; then removes `gamma d`.
 
     `d` is the ascent direction of the wrapped loss at the same adversarial points, scaled per weight tensor to the norm
-    of the weight; biases and batch-norm parameters do not move. Momentum and weight decay act on the perturbed
-    weights, as released. Batch-norm statistics and the method's adaptive state are the same as without AWP: the
-    ascent pass leaves no trace in buffers.
+    of the weight; biases and batch-norm parameters do not move. Momentum and weight decay act on the perturbed weights,
+    as released. The ascent pass leaves no trace in buffers: batch-norm statistics and the method's adaptive state are
+    updated once per step, at the perturbed weights.
 
     Args:
         base: The method to wrap.

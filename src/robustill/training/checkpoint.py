@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,14 +39,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}", "start the run without --resume")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds objects other than tensors and plain containers; refusing to load it",
+            f"{path} is damaged, or holds objects other than tensors and plain containers; refusing to load it",
             "only checkpoints that robustill wrote can be resumed",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {str(error).splitlines()[0]}", "restore it or start anew") from error
+    # A damaged or hostile file may raise anything.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"{path} is damaged: {type(error).__name__}: {reason}", "restore it or start anew"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a robustill checkpoint of format {FORMAT}")
     return state

@@ -19,7 +19,9 @@ class Journal:
         self._path, self.size = path, size
         if path is not None:
             with path.open("ab") as file:
-                file.truncate(size)
+                # Never longer than it is: that would fill it up with zeros.
+                self.size = min(size, file.tell())
+                file.truncate(self.size)
 
     def write(self, kind: str, **values: Any) -> None:
         """Append one line `{"kind": kind, ...}` and push it to the file at once."""

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from robustill.data import Data
-from robustill.errors import CheckpointError
+from robustill.errors import CheckpointError, InputError, nearest
 from robustill.methods.base import Method
 from robustill.progress import bar
+from robustill.training.device import cpu_threads
 from robustill.training.interrupt import stop_requests
 from robustill.training.run import Run, TrainResult
 from robustill.training.settings import Settings
@@ -38,11 +39,14 @@ def train(
         **changes: Fields of `Settings` to replace, such as `epochs=20`.
 
     Raises:
+        InputError: No such setting.
         CheckpointError: `out` holds a run already and `resume` is false, or its checkpoint is of another run.
         ModelError: The networks and the data do not fit.
         NonFiniteLossError: A loss term became infinite or not a number.
         Interrupted: Ctrl-C or SIGTERM; the run was saved first.
     """
+    for name in changes.keys() - Settings.model_fields.keys():
+        raise InputError(f"there is no setting {name!r}", nearest(name, Settings.model_fields))
     settings = Settings.model_validate({**(settings or Settings()).model_dump(), **changes})
     run = Run(method, data, settings, Path(out) if out is not None else None)
     if resume:
@@ -53,6 +57,7 @@ def train(
     label = f"{type(method).__name__} on {data.name}"
     with (
         stop_requests() as stop,
+        cpu_threads(settings.threads),
         torch.backends.cudnn.flags(deterministic=settings.deterministic, benchmark=not settings.deterministic),
         bar(label, settings.epochs * steps, done=run.epoch * steps + run.step, show=progress) as shown,
     ):

@@ -28,7 +28,7 @@ class Monitor:
         """Read what is pending.
 
         Raises:
-            NonFiniteLossError: A term is infinite or not a number; names the first one.
+            NonFiniteLossError: A term is infinite or not a number; names it, the epoch and the step, counted from 1.
         """
         for step, terms in self._pending:
             values = torch.stack([value.reshape(()).double() for value in terms.values()]).tolist()
@@ -36,7 +36,7 @@ class Monitor:
             bad = [f"{name} = {value}" for name, value in self.latest.items() if value - value != 0]
             if bad:
                 raise NonFiniteLossError(
-                    f"epoch {epoch}, step {step}: the loss is not finite ({', '.join(bad)})",
+                    f"epoch {epoch + 1}, step {step + 1}: the loss is not finite ({', '.join(bad)})",
                     "lower optimizer.lr, set clip_norm, or train in float32; what was saved before is intact",
                 )
             for name, value in self.latest.items():

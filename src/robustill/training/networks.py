@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustill.attacks import eval_mode
 from robustill.data import Data
@@ -32,15 +32,24 @@ def check_networks(method: Method, data: Data, device: torch.device) -> None:
     x, _ = next(iter(data.train.batches(2, device=device)))
     networks: dict[str, nn.Module] = {"student": method.student, **teachers(method)}
     for name, network in networks.items():
-        try:
-            with eval_mode(network), torch.no_grad():
-                check_logits(network(x), data.num_classes)
-        except ModelError as error:
-            raise ModelError(f"{name}: {error.message}", error.hint) from error
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            shape = "x".join(map(str, data.shape))
-            raise ModelError(
-                f"{name} cannot take images of {shape} from {data.name}: {reason}",
-                "networks and data must have the same image shape",
-            ) from error
+        check_network(name, network, x, data)
+
+
+def check_network(name: str, network: nn.Module, x: Tensor, data: Data) -> None:
+    """Run one network in eval mode on images `x` `[B, C, H, W]` of `data` and check its logits.
+
+    Raises:
+        ModelError: As `check_networks`.
+    """
+    try:
+        with eval_mode(network), torch.no_grad():
+            check_logits(network(x), data.num_classes)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error.message}", error.hint) from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        shape = "x".join(map(str, data.shape))
+        raise ModelError(
+            f"{name} cannot take images of {shape} from {data.name}: {reason}",
+            "networks and data must have the same image shape",
+        ) from error

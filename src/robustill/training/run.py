@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.data import Data
-from robustill.errors import CheckpointError
+from robustill.errors import CheckpointError, NonFiniteLossError
 from robustill.methods.base import Method
 from robustill.models import load_model, save_model
 from robustill.progress import Bar
@@ -134,7 +134,7 @@ class Run:
 
     def _end_epoch(self, began: float) -> None:
         assert self.journal is not None
-        self.monitor.flush(self.epoch)
+        self._check_finite()
         candidate = self._candidate()
         line: dict[str, Any] = {"epoch": self.epoch, **self.monitor.means()}
         if self.selection.due(self.epoch):
@@ -163,6 +163,16 @@ class Run:
             averaging.reestimate_batch_norm(self.averaged.module, self._batches(0))
         return self.averaged.module
 
+    def _check_finite(self) -> None:
+        """A finite loss may have had an infinite gradient: such weights must not replace good ones on disk."""
+        self.monitor.flush(self.epoch)
+        for name, weight in self.method.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise NonFiniteLossError(
+                    f"epoch {self.epoch + 1}, step {self.step}: the gradient was not finite, and so is {name} now",
+                    "lower optimizer.lr, set clip_norm, or train in float32; what was saved before is intact",
+                )
+
     def _keep(self, candidate: nn.Module) -> None:
         self.selected = copy.deepcopy(candidate)
         # Before the checkpoint that names it: a crash in between only repeats this epoch.
@@ -185,7 +195,7 @@ class Run:
         """Write the checkpoint, from which `restore` continues bit-exactly."""
         if self.checkpoint is None or self.journal is None:
             return
-        self.monitor.flush(self.epoch)
+        self._check_finite()
         state = {
             "settings": {"method": self.method_name, **self.settings.model_dump(mode="json")},
             "digests": self.digests,
@@ -211,7 +221,17 @@ class Run:
         if self.checkpoint is None or self.out is None:
             raise CheckpointError("nothing to resume from", "give the run folder: out=...")
         state = read_checkpoint(self.checkpoint)
-        self._check_same_run(state)
+        try:
+            self._check_same_run(state)
+            self._take(state, self.out)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise CheckpointError(
+                f"{self.checkpoint} does not fit this run: {type(error).__name__}: {reason}",
+                "resume with the networks of the run, or start anew in another folder",
+            ) from error
+
+    def _take(self, state: dict[str, Any], out: Path) -> None:
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.averaged is not None:
@@ -219,7 +239,7 @@ class Run:
         self.epoch, self.step = state["epoch"], state["step"]
         self.monitor.restore(state["monitor"])
         self.selection.best, self.history = state["best"], state["history"]
-        self.journal = Journal(self.out / "metrics.jsonl", state["metrics_bytes"])
+        self.journal = Journal(out / "metrics.jsonl", state["metrics_bytes"])
         restore_random_state(state["random"])
 
     def _check_same_run(self, state: dict[str, Any]) -> None:

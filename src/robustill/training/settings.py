@@ -10,8 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 def as_number(value: Any) -> Any:
     """Read "8/255" as a number; leave anything else to the validator."""
     if isinstance(value, str) and value.count("/") == 1:
-        over, under = value.split("/")
-        return float(over) / float(under)
+        over, under = (float(part) for part in value.split("/"))
+        if under == 0:
+            raise ValueError("a fraction over zero")
+        return over / under
     return value
 
 
@@ -29,66 +31,71 @@ class OptimizerSettings(Table):
     """How weights move."""
 
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.1, gt=0, description="peak learning rate")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
+    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD only")
     nesterov: bool = False
-    weight_decay: float = Field(2e-4, ge=0)
+    weight_decay: float = Field(default=2e-4, ge=0)
 
 
 class ScheduleSettings(Table):
     """How the learning rate moves, as a share of `optimizer.lr`."""
 
     name: Literal["piecewise", "cosine", "one_cycle", "constant"] = "piecewise"
-    milestones: tuple[float, ...] = Field((), description="piecewise: epochs completed before each drop")
-    factor: float = Field(0.1, gt=0, le=1, description="piecewise: multiplier at each milestone")
-    warmup: float = Field(0.3, ge=0, lt=1, description="one_cycle: share of the run that climbs to the peak")
-    drops: Literal["all", "first"] = Field("all", description="'first' reproduces ARD's released schedule")
+    milestones: tuple[float, ...] = Field(default=(), description="piecewise: epochs completed before each drop")
+    factor: float = Field(default=0.1, gt=0, le=1, description="piecewise: multiplier at each milestone")
+    warmup: float = Field(default=0.3, ge=0, lt=1, description="one_cycle: share of the run that climbs to the peak")
+    drops: Literal["all", "first"] = Field(default="all", description="'first' reproduces ARD's released schedule")
 
 
 class AverageSettings(Table):
     """Weight averaging; the averaged student is then the one that is selected and saved."""
 
     name: Literal["none", "ema", "swa"] = "none"
-    decay: float = Field(0.999, gt=0, lt=1, description="ema: per optimizer step")
-    start: int = Field(0, ge=0, description="0-based epoch whose end first enters the average (ema: start of it)")
+    decay: float = Field(default=0.999, gt=0, lt=1, description="ema: per optimizer step")
+    start: int = Field(
+        default=0, ge=0, description="0-based epoch whose end first enters the average (ema: start of it)"
+    )
     batch_norm: Literal["auto", "average", "reestimate"] = Field(
-        "auto", description="auto: averaged statistics for ema, a pass over the training data for swa"
+        default="auto", description="auto: averaged statistics for ema, a pass over the training data for swa"
     )
 
 
 class AWPSettings(Table):
     """Adversarial weight perturbation around any method with an adversary; gamma 0 switches it off."""
 
-    gamma: float = Field(0.0, ge=0, lt=1, description="size of the perturbation relative to each weight's norm")
-    warmup: int = Field(0, ge=0, description="epochs without it")
+    gamma: float = Field(default=0.0, ge=0, lt=1, description="size of the perturbation relative to each weight's norm")
+    warmup: int = Field(default=0, ge=0, description="epochs without it")
 
 
 class SelectionSettings(Table):
     """Which epoch's student is kept, judged on the validation split (never on the test set)."""
 
     metric: Literal["auto", "robust", "clean", "wra"] = Field(
-        "auto", description="auto: robust for methods with an adversary, clean for others"
+        default="auto", description="auto: robust for methods with an adversary, clean for others"
     )
-    every: int = Field(1, ge=1, description="epochs between judgements; the last epoch is always judged")
-    steps: int = Field(10, ge=1, description="PGD steps of the judging attack, each of a quarter of eps")
-    eps: Number | None = Field(None, ge=0, description="radius; the training attack's when left out")
+    every: int = Field(default=1, ge=1, description="epochs between judgements; the last epoch is always judged")
+    steps: int = Field(default=10, ge=1, description="PGD steps of the judging attack, each of a quarter of eps")
+    eps: Number | None = Field(default=None, ge=0, description="radius; the training attack's when left out")
 
 
 class Settings(Table):
     """One training run."""
 
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(128, ge=1)
-    seed: int = Field(0, ge=0, lt=2**63)
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     mixed_precision: Literal["no", "bf16"] = "no"
     channels_last: bool = False
-    deterministic: bool = Field(True, description="deterministic kernels on a GPU; the CPU always is")
-    loss_scale: float = Field(1.0, gt=0, description="multiplies the total; 0.1 is the RSLAD family's KL scale")
-    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm")
-    workers: int = Field(0, ge=0, description="loader processes, for data that streams from disk")
-    checkpoint_steps: int = Field(0, ge=0, description="also save every N steps; each epoch's end always is")
-    log_steps: int = Field(50, ge=1, description="steps between lines of metrics.jsonl")
+    threads: int = Field(
+        default=0, ge=0, description="CPU threads; 0 is PyTorch's choice, 1 is fastest for the small CNNs"
+    )
+    deterministic: bool = Field(default=True, description="deterministic kernels on a GPU; the CPU always is")
+    loss_scale: float = Field(default=1.0, gt=0, description="multiplies the total; 0.1 is the RSLAD family's KL scale")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm")
+    workers: int = Field(default=0, ge=0, description="loader processes, for data that streams from disk")
+    checkpoint_steps: int = Field(default=0, ge=0, description="also save every N steps; each epoch's end always is")
+    log_steps: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     average: AverageSettings = AverageSettings()

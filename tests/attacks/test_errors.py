@@ -1,0 +1,67 @@
+"""Attacks that cannot be meant are refused, with what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from robustill.attacks import CW, FGSM, PGD
+from robustill.errors import InputError
+from tests.attacks.tiny import classifier, images, wavy
+
+USUAL: dict[str, Any] = {"eps": 0.1, "step_size": 0.05, "steps": 2}
+
+
+def test_swapped_radius_and_step_are_suspected() -> None:
+    with pytest.raises(InputError, match=r"step_size 0.03\d+ exceeds eps 0.007\d+: are the two swapped\?") as caught:
+        PGD(eps=2 / 255, step_size=8 / 255)
+    assert "large_step=True" in str(caught.value)
+    assert PGD(eps=2 / 255, step_size=8 / 255, large_step=True).step_size == 8 / 255
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"eps": -0.1}, {"eps": torch.nan}, {"step_size": 0.0}, {"step_size": -0.01}, {"steps": -1}, {"restarts": 0}],
+    ids=str,
+)
+def test_impossible_numbers(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"impossible attack.*\n  hint: eps >= 0"):
+        PGD(**{**USUAL, **wrong})
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "linf"}, {"norm": "L1"}, {"init": "random"}], ids=str)
+def test_unknown_norm_or_start(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong.values()))):
+        PGD(**USUAL, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"eps": -0.1}, {"norm": "L1"}], ids=str)
+def test_the_other_attacks_refuse_them_at_the_latest_when_called(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        FGSM(**{"eps": 0.1, **wrong})(wavy(), images(1))
+    with pytest.raises(InputError):
+        CW(**{**USUAL, **wrong})(classifier(), images(1), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize(
+    "x",
+    [images(2) * 255, images(2) - 0.5, torch.full((2, 1, 4, 4), torch.nan), torch.zeros(2, 4, dtype=torch.uint8)],
+    ids=["0..255", "centred", "nan", "uint8"],
+)
+def test_images_outside_the_unit_box(norm: Any, x: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="images"):
+        PGD(**USUAL, norm=norm)(wavy(), x)
+    with pytest.raises(InputError, match="images"):
+        CW(**USUAL, norm=norm)(classifier(), x, torch.tensor([0, 1]))
+
+
+def test_an_attack_is_a_value() -> None:
+    assert PGD(**USUAL) == PGD(**USUAL)
+    assert hash(PGD(**USUAL)) == hash(PGD(**USUAL))
+    with pytest.raises(AttributeError):
+        PGD(**USUAL).eps = 0.2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        PGD(0.1, 0.05)  # type: ignore[call-arg]
