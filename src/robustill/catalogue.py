@@ -22,11 +22,14 @@ def models() -> list[tuple[str, str]]:
 
 def data_sets() -> list[tuple[str, str]]:
     """Return the data sets known by name, and the further forms of a name."""
-    from robustill.data import DATASETS
+    from robustill.data.known import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, TINY_IMAGENET
 
-    rows = [(name, (loader.__doc__ or "").strip().splitlines()[0]) for name, loader in DATASETS.items()]
     return [
-        *rows,
+        ("digits", "images of 1x8x8 in 10 classes, embedded: nothing to get"),
+        *(
+            (known.name, f"images of {'x'.join(map(str, known.shape))}, in a folder (--root) or hf-hub:{known.hub}")
+            for known in (FASHION_MNIST, MNIST, CIFAR10, CIFAR100, TINY_IMAGENET)
+        ),
         ("PATH", "a class-per-folder tree of images, or an .npz with x_train, y_train, x_test, y_test"),
         ("hf-disk:PATH", "a Hugging Face data set saved to disk (extra hub)"),
         ("hf-hub:ID", "a Hugging Face data set by id (extra hub, network)"),

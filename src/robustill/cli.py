@@ -217,7 +217,9 @@ def _scores(label: str, scores: dict[str, Any]) -> tuple[str, ...]:
 
 def _print_table(title: str, columns: list[str], rows: list[Any], *, header: bool = True) -> None:
     console = Console()
-    table = Table(title=escape(title), title_justify="left", show_header=header)
+    # As a line of its own, the title is not broken at the width of the table.
+    console.print(escape(title), style="italic", soft_wrap=True)
+    table = Table(show_header=header)
     for k, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="right" if k and header and _numeric(rows, k) else "left")
     for row in rows:

@@ -117,15 +117,12 @@ def test_a_teacher_that_expects_normalised_images(normalized: nn.Module, pale: D
     assert "build it with mean= and std=" in problem
 
 
-@pytest.mark.parametrize(
-    ("factor", "shift", "name"), [(255.0, 0.0, "inputs in 0..255"), (2.0, -1.0, "inputs in [-1, 1]")]
-)
-def test_a_teacher_of_another_input_range(
-    factor: float, shift: float, name: str, teacher: nn.Module, tiny_data: Data
-) -> None:
-    found = check(Scaled(teacher, factor, shift), tiny_data)
+@pytest.mark.parametrize(("factor", "shift"), [(255.0, 0.0), (2.0, -1.0)])
+def test_a_teacher_of_another_input_range(factor: float, shift: float, normalized: nn.Module, pale: Data) -> None:
+    found = check(Scaled(normalized, factor, shift), pale, eps=0.01)
     (problem,) = [each for each in found.problems if "expects a normalisation" in each]
-    assert f"on {name}" in problem
+    # What is scaled to [-1, 1] may do as well on images of mean 0, and the other way round.
+    assert ("inputs in 0..255" in problem) == (factor == 255)
 
 
 def test_permuted_labels_are_recognised_with_their_mapping(teacher: nn.Module, tiny_data: Data) -> None:

@@ -62,15 +62,16 @@ class L2Ball:
         """Go `size` along the gradient, normalised per image, and project back."""
         # The largest entry comes out first: the square of a tiny or huge gradient leaves the range of float32.
         largest = grad.abs().flatten(1).amax(1).reshape(_per_image(grad))
-        grad = grad / largest.clamp_min(torch.finfo(grad.dtype).tiny)
-        return self.project(x_adv + size * grad / _l2(grad).clamp_min(torch.finfo(grad.dtype).tiny))
+        direction = grad / largest.clamp_min(torch.finfo(grad.dtype).tiny)
+        return self.project(x_adv + size * direction / _l2(direction).clamp_min(torch.finfo(grad.dtype).tiny))
 
     def project(self, x_adv: Tensor) -> Tensor:
         """Shrink to the ball, then clip to [0, 1] (which only moves closer to x)."""
-        delta = x_adv - self.x
+        delta: Tensor = x_adv - self.x
         length = _l2(delta)
-        shrink = (self.eps / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1.0)
-        return (self.x + delta * shrink.to(delta.dtype)).clamp(0, 1)
+        shrink: Tensor = (self.eps / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1.0)
+        inside: Tensor = self.x + delta * shrink.to(delta.dtype)
+        return inside.clamp(0, 1)
 
     def uniform(self, generator: Generators) -> Tensor:
         """Draw uniformly from the ball, clipped to [0, 1]."""

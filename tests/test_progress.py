@@ -1,0 +1,83 @@
+"""Progress: a bar in a terminal, lines elsewhere, nothing when it is not wanted; never on standard output."""
+
+import io
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from robustill import progress
+from robustill.progress import bar
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return iter([now])
+
+
+def run(now: list[float], *, show: bool = True, done: int = 0) -> None:
+    with bar("RSLAD on digits", 100, done=done, show=show) as shown:
+        for step in range(4):
+            now[0] += 10
+            shown.note(f"loss {step}")
+            shown.advance(10)
+
+
+def test_plain_lines_with_an_eta_without_a_terminal(
+    clock: Iterator[list[float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(next(clock))
+    out, err = capsys.readouterr()
+    assert out == ""
+    # One line per 15 seconds: after 20 and 40 seconds, at one unit a second.
+    assert err.splitlines() == ["RSLAD on digits 20/100 loss 1 (ETA 80 s)", "RSLAD on digits 40/100 loss 3 (ETA 60 s)"]
+
+
+def test_a_resumed_run_estimates_from_its_own_steps(
+    clock: Iterator[list[float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(next(clock), done=50)
+    assert capsys.readouterr().err.splitlines()[0] == "RSLAD on digits 70/100 loss 1 (ETA 30 s)"
+
+
+def test_no_line_before_fifteen_seconds(clock: Iterator[list[float]], capsys: pytest.CaptureFixture[str]) -> None:
+    now = next(clock)
+    with bar("x", 10) as shown:
+        now[0] += 14
+        shown.advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_silent_when_not_shown(clock: Iterator[list[float]], capsys: pytest.CaptureFixture[str]) -> None:
+    run(next(clock), show=False)
+    assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    with bar("RSLAD on digits", 100, done=30) as shown:
+        shown.note("loss 0.5")
+        shown.advance(20)
+    text = terminal.getvalue()
+    assert "50/100" in text
+    assert "RSLAD on digits" in text
+    assert "loss 0.5" in text
+    assert "(ETA" not in text
+    assert capsys.readouterr().out == ""
+
+
+def test_what_goes_wrong_within_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), bar("x", 3):
+        1 / 0  # noqa: B018
