@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from robustill.recipe import Recipe, load_recipe
 if TYPE_CHECKING:
     from robustill.data import Data
     from robustill.evaluation import Evaluation
+    from robustill.methods import Method
     from robustill.training import TrainResult
 
 
@@ -31,12 +33,26 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: 
     elif resume:
         raise CheckpointError(f"no checkpoint in {folder}", "start the run without --resume")
     method, data = recipe.build()
+    _check_teachers(method, data)
     make_folder(folder)
     if not (folder / "last.pt").exists():
         temporary = written.with_suffix(".tmp")
         temporary.write_text(recipe.to_toml(), encoding="utf-8")
         os.replace(temporary, written)
     return train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
+
+
+def _check_teachers(method: Method, data: Data) -> None:
+    import torch
+
+    from robustill.diagnostics import chance_warning
+    from robustill.training.networks import check_networks, teachers
+
+    check_networks(method, data, torch.device("cpu"))
+    for name, teacher in teachers(method).items():
+        warning = chance_warning(name, teacher, data)
+        if warning is not None:
+            sys.stderr.write(f"warning: {warning}\n")
 
 
 def _check_same_recipe(recipe: Recipe, written: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from robustill.attacks import PGD, eval_mode, stays_correct
+from robustill.attacks import PGD, correct, eval_mode, stays_correct
 from robustill.data import Data
 from robustill.errors import InputError
 from robustill.losses import entropy
@@ -99,6 +99,30 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
     )
 
 
+def chance_warning(name: str, teacher: nn.Module, data: Data, images: int = 256) -> str | None:
+    """Return a sentence if `teacher` is right on hardly more training images than guessing would be, else None.
+
+    Args:
+        name: What the sentence calls the teacher.
+        teacher: Maps images in [0, 1] to logits.
+        data: Its first `images` training images are read.
+        images: Number of images.
+    """
+    device = next(teacher.parameters()).device
+    x, y = next(iter(data.train.batches(images, device=device)))
+    accuracy = float(correct(teacher, x, y).float().mean())
+    if not _near_chance(accuracy, data.num_classes):
+        return None
+    return (
+        f"{name} is right on {100 * accuracy:.0f}% of {len(y)} training images, near chance: wrong data, label order "
+        "or normalisation? robustill doctor --teacher tells more"
+    )
+
+
+def _near_chance(accuracy: float, classes: int) -> bool:
+    return accuracy < 1 / classes + min(_ABOVE_CHANCE[0] / classes, _ABOVE_CHANCE[1])
+
+
 def _problems(clean: float, rescaled: tuple[str, float], logits: Tensor, y: Tensor, data: Data) -> list[str]:
     problems = []
     if rescaled[1] > clean + 0.1:
@@ -112,8 +136,7 @@ def _problems(clean: float, rescaled: tuple[str, float], logits: Tensor, y: Tens
         problems.append(
             f"with its labels reordered ({moved}) accuracy would be {100 * permuted:.0f}%: label order differs"
         )
-    chance = 1 / data.num_classes
-    if clean < chance + min(_ABOVE_CHANCE[0] * chance, _ABOVE_CHANCE[1]):
+    if _near_chance(clean, data.num_classes):
         problems.append(f"clean accuracy {100 * clean:.1f}% is near chance: untrained, wrong data, or wrong labels")
     return problems
 
