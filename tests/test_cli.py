@@ -239,6 +239,20 @@ def test_a_pickled_teacher_is_refused_without_running_it(robustill: Robustill) -
     assert Path("executed").exists(), "the payload is no payload: the test proves nothing"
 
 
+def test_distillation_from_a_file_and_a_warning_for_a_teacher_that_guesses(
+    robustill: Robustill, tmp_path: Path
+) -> None:
+    file = teacher(tmp_path / "t.safetensors")
+    before = file.read_bytes()
+    outcome = robustill(*rslad(file), *QUICK, "--set", "attack.steps=1", "--set", "attack.init=none")
+    assert outcome.code == 0
+    assert outcome.err.count("warning: teacher is right on") == 1
+    assert file.read_bytes() == before
+    values = robustill("evaluate", "new", "--attacks", "fgsm", "--limit", 50, "--json").json
+    assert values["threat"]["eps"] == 0.15
+    assert load_recipe("new").teachers == {"teacher": str(file)}
+
+
 def test_a_teacher_with_another_class_count(robustill: Robustill, tmp_path: Path) -> None:
     refused(
         robustill(*rslad(teacher(tmp_path / "t.safetensors", classes=7))), "the model has 7 classes, the data set 10"

@@ -35,6 +35,24 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from robustill import __version__
+
+        sys.stdout.write(f"robustill {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Set = Annotated[
     list[str] | None,
@@ -54,7 +72,9 @@ def demo(
     """
     from robustill.demo import run_demo
 
-    _print_table(*run_demo(out, seed=seed))
+    title, columns, rows = run_demo(out, seed=seed)
+    _write_json([dict(zip(columns, row, strict=True)) for row in rows], out / "demo.json")
+    _print_table(title, columns, rows)
 
 
 @app.command()
@@ -179,6 +199,7 @@ def doctor(
     ] = None,
     eps: Annotated[str, typer.Option(help="Radius for the teacher's PGD accuracy.")] = "8/255",
     images: Annotated[int, typer.Option(help="Test images for the teacher's accuracies.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="Folder for doctor.json.")] = None,
     json_out: Json = False,
 ) -> None:
     """What is wrong with this installation, a data set, or a teacher; exits with 1 if anything is.
@@ -188,6 +209,8 @@ def doctor(
     from robustill.diagnostics.doctor import examine
 
     report = examine(data=data, root=root, teacher=teacher, eps=_number("--eps", eps), images=images)
+    if out is not None:
+        _write_json(report.to_json(), out / "doctor.json")
     if json_out:
         _print_json(report.to_json())
     else:
@@ -244,3 +267,10 @@ def _print_json(value: Any) -> None:
     import json
 
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _write_json(value: Any, path: Path) -> None:
+    import json
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

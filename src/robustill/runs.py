@@ -50,7 +50,7 @@ def _check_teachers(method: Method, data: Data) -> None:
 
     check_networks(method, data, torch.device("cpu"))
     for name, teacher in teachers(method).items():
-        warning = chance_warning(name, teacher, data)
+        warning = chance_warning(name, teacher.network, data)
         if warning is not None:
             sys.stderr.write(f"warning: {warning}\n")
 
