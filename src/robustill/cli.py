@@ -272,5 +272,7 @@ def _print_json(value: Any) -> None:
 def _write_json(value: Any, path: Path) -> None:
     import json
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    from robustill.runs import make_folder
+
+    make_folder(path.parent)
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

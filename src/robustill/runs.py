@@ -127,7 +127,7 @@ def evaluate_target(
         raise InputError(
             f"{target} is not a run folder, so nothing says which data and radius", "give --data and --eps"
         )
-    images = _data(recipe, data, root, limit)
+    images = _data(recipe, data, root, limit, split)
     source = str(folder / "student_last.safetensors") if last and folder.is_dir() else target
     model = load_model(source, num_classes=images.num_classes, shape=images.shape)
     if out is None and folder.is_dir():
@@ -156,19 +156,18 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RobustillError(
-            f"cannot create the run folder {folder}: {error.strerror}", "choose another --out"
-        ) from error
+        raise RobustillError(f"cannot create the folder {folder}: {error.strerror}", "choose another --out") from error
 
 
-def _data(recipe: Recipe | None, data: str | None, root: str | None, limit: int | None) -> Data:
+def _data(recipe: Recipe | None, data: str | None, root: str | None, limit: int | None, split: str) -> Data:
     from robustill.data import load_data
 
     table: dict[str, Any] = recipe.data.model_dump() if recipe is not None and data is None else {"name": data}
     if root is not None:
         table["root"] = root
     if limit is not None:
-        table["limit"] = limit
+        # The run's validation share need not fit into so few images, and the test set does not depend on it.
+        table |= {"limit": limit} | ({"validation": 0} if split == "test" else {})
     return load_data(**table)
 
 

@@ -24,4 +24,6 @@ def test_a_teacher_that_knows_its_classes_gets_no_warning(tiny_data: Data) -> No
 
 
 def test_a_teacher_with_other_labels_gets_a_warning(tiny_data: Data) -> None:
-    assert "teacher_adv is right on 0% of 96 training images" in (chance_warning("teacher_adv", Thirds(1), tiny_data) or "")
+    assert "teacher_adv is right on 0% of 96 training images" in (
+        chance_warning("teacher_adv", Thirds(1), tiny_data) or ""
+    )

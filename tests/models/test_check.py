@@ -9,6 +9,7 @@ from torch import Tensor
 from robustill.errors import ModelError
 from robustill.models import check_logits
 
+
 def test_logits_pass_also_when_they_are_log_probabilities_or_tiny() -> None:
     logits = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0]])
     check_logits(logits, 3)

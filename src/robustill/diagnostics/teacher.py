@@ -131,7 +131,8 @@ def _problems(clean: float, rescaled: tuple[str, float], logits: Tensor, y: Tens
             "network expects a normalisation that it does not contain; build it with mean= and std="
         )
     permuted, mapping = _best_label_order(logits.argmax(1), y, data.num_classes)
-    if permuted > clean + 0.2:
+    # With few images per class some reordering always fits by luck.
+    if permuted > clean + 0.2 and len(y) >= 10 * data.num_classes:
         moved = ", ".join(f"{a}->{b}" for a, b in mapping if a != b)
         problems.append(
             f"with its labels reordered ({moved}) accuracy would be {100 * permuted:.0f}%: label order differs"

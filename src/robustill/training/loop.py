@@ -12,7 +12,7 @@ from robustill.errors import CheckpointError, InputError, nearest
 from robustill.methods.base import Method
 from robustill.progress import bar
 from robustill.training.device import cpu_threads
-from robustill.training.interrupt import stop_requests
+from robustill.training.interrupt import Interrupted, stop_requests
 from robustill.training.run import Run, TrainResult
 from robustill.training.settings import Settings
 
@@ -63,4 +63,6 @@ def train(
     ):
         while run.epoch < settings.epochs:
             run.run_epoch(shown, stop)
+        if stop:
+            raise Interrupted(f"stopped after the last epoch; the run is complete{f' in {out}' if out else ''}")
     return run.result()
