@@ -135,5 +135,5 @@ def _read(name: str, root: Path | None, size: int | None) -> RawData:
         return detect.read_path(path, size)
     known = [*DATASETS, *READERS]
     raise DataNotFoundError(
-        f"there is no data set {name!r}", f"{nearest(name, known)} A path to a folder does as well."
+        f"there is no data set {name!r}", f"{nearest(name, known)}; a path to a folder does as well"
     )
