@@ -24,7 +24,6 @@ ORDER = [
     "diagnostics",
     "theory",
     "report",
-    "recipe_errors",
     "recipe",
     "runs",
     "study",

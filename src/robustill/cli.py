@@ -197,6 +197,8 @@ def doctor(
     teacher: Annotated[
         str | None, typer.Option(help="A teacher to verify on --data: run, file, ARCH@file, robustbench:NAME.")
     ] = None,
+    mean: Annotated[str | None, typer.Option(help="The teacher's input mean per channel, e.g. 0.49,0.48,0.45.")] = None,
+    std: Annotated[str | None, typer.Option(help="The teacher's input deviation per channel.")] = None,
     eps: Annotated[str, typer.Option(help="Radius for the teacher's PGD accuracy.")] = "8/255",
     images: Annotated[int, typer.Option(help="Test images for the teacher's accuracies.")] = 200,
     out: Annotated[Path | None, typer.Option(help="Folder for doctor.json.")] = None,
@@ -208,7 +210,12 @@ def doctor(
     """
     from robustill.diagnostics.doctor import examine
 
-    report = examine(data=data, root=root, teacher=teacher, eps=_number("--eps", eps), images=images)
+    scale = {
+        key: [_number(f"--{key}", v) for v in text.split(",")] for key, text in (("mean", mean), ("std", std)) if text
+    }
+    report = examine(
+        data=data, root=root, teacher=teacher, eps=_number("--eps", eps), images=images, normalization=scale
+    )
     if out is not None:
         _write_json(report.to_json(), out / "doctor.json")
     if json_out:

@@ -162,13 +162,15 @@ def make_folder(folder: Path) -> None:
 def _data(recipe: Recipe | None, data: str | None, root: str | None, limit: int | None, split: str) -> Data:
     from robustill.data import load_data
 
-    table: dict[str, Any] = recipe.data.model_dump() if recipe is not None and data is None else {"name": data}
-    if root is not None:
-        table["root"] = root
+    changes: dict[str, Any] = {} if root is None else {"root": root}
     if limit is not None:
         # The run's validation share need not fit into so few images, and the test set does not depend on it.
-        table |= {"limit": limit} | ({"validation": 0} if split == "test" else {})
-    return load_data(**table)
+        changes |= {"limit": limit} | ({"validation": 0} if split == "test" else {})
+    if data is not None:
+        return load_data(data, **changes)
+    if recipe is None:
+        raise InputError("nothing says which data", "give --data")
+    return recipe.data_set(**changes)
 
 
 def _recipe_eps(recipe: Recipe | None) -> float:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from robustill.attacks import PGD
+from robustill.data import Augment
 from robustill.errors import RecipeError
 from robustill.methods import BMTARD, MTARD, RSLAD
-from robustill.models import load_model
+from robustill.models import build_model, load_model
 from robustill.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from robustill.training import Settings
 from tests.recipe.tables import PLAIN, teacher, with_key, write
@@ -115,3 +116,22 @@ def test_a_recipe_does_not_change() -> None:
     assert isinstance(recipe, Recipe)
     with pytest.raises(ValueError, match="frozen"):
         recipe.title = "other"
+
+
+def test_a_teacher_table_carries_a_normalisation_that_its_file_lacks(tmp_path: Path) -> None:
+    plain = build_model("cnn_small", num_classes=10, shape=(1, 8, 8))
+    torch.save(plain.state_dict(), tmp_path / "teacher.pt")
+    source = f"cnn_small@{tmp_path / 'teacher.pt'}"
+    sets = [f'teachers.teacher={{source = "{source}", mean = [0.5], std = [0.25]}}']
+    recipe = load_recipe("digits_rslad_cnn-small", sets)
+    assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
+    method, data = recipe.build()
+    x, _ = next(iter(data.test.batches(4)))
+    expected = plain.eval()((x - 0.5) / 0.25)
+    torch.testing.assert_close(method.teacher(x), expected)
+
+
+def test_the_data_table_changes_the_augmentation() -> None:
+    recipe = load_recipe("digits_pgd-at_cnn-small", ["data.crop=1", "data.flip=true"])
+    assert recipe.data_set().augment == Augment(crop=1, flip=True)
+    assert load_recipe("digits_pgd-at_cnn-small").data_set().augment == Augment()

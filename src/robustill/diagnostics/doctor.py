@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from robustill.data import load_data
+from robustill.data import Data, load_data
 from robustill.data.inspect import inspect_data
 from robustill.diagnostics.teacher import verify_teacher
 from robustill.errors import InputError, RobustillError
@@ -42,8 +42,17 @@ def examine(
     teacher: str | None = None,
     eps: float = 8 / 255,
     images: int = 200,
+    normalization: dict[str, list[float]] | None = None,
 ) -> Report:
     """Look at the installation, and at a data set and a teacher where they are named.
+
+    Args:
+        data: Data set.
+        root: Its folder.
+        teacher: A source of `load_model`.
+        eps: Radius of the teacher's PGD accuracy.
+        images: Test images for the teacher's accuracies.
+        normalization: `mean` and `std` for a teacher whose file does not hold them.
 
     Raises:
         InputError: A teacher without data to verify it on.
@@ -56,15 +65,17 @@ def examine(
         report.tables.append((f"Data: {data}", found.rows()))
         report.problems += found.problems
         if teacher is not None and found.found and not found.problems:
-            _examine_teacher(report, teacher, data, root, eps, images)
+            _examine_teacher(report, teacher, load_data(data, root), eps, images, normalization or {})
     return report
 
 
-def _examine_teacher(report: Report, teacher: str, data: str, root: str | None, eps: float, images: int) -> None:
+def _examine_teacher(
+    report: Report, teacher: str, data: Data, eps: float, images: int, normalization: dict[str, list[float]]
+) -> None:
     try:
-        loaded = load_data(data, root)
-        model = load_model(teacher, num_classes=loaded.num_classes, shape=loaded.shape)
-        found = verify_teacher(model, loaded, eps=eps, images=images)
+        arguments: dict[str, Any] = dict(normalization)
+        model = load_model(teacher, num_classes=data.num_classes, shape=data.shape, **arguments)
+        found = verify_teacher(model, data, eps=eps, images=images)
     except RobustillError as error:
         report.problems.append(str(error))
         return

@@ -81,7 +81,7 @@ def checked_argument(method: str, key: str, value: Any, known: Mapping[str, insp
     return found  # type: ignore[no-any-return]
 
 
-def check_teachers(name: str, method: type, teachers: Mapping[str, str | tuple[str, ...]]) -> None:
+def check_teachers(name: str, method: type, teachers: Mapping[str, Any]) -> None:
     """Check that `teachers` names what the constructor of `method` takes besides the student.
 
     Raises:
@@ -98,6 +98,6 @@ def check_teachers(name: str, method: type, teachers: Mapping[str, str | tuple[s
         raise RecipeError(f"teachers: {name} needs {', '.join(missing)}", f"name each one: {lines}")
     for key, source in teachers.items():
         several = typing.get_args(wanted[key])
-        if not isinstance(source, str) and (not source or not several):
+        if isinstance(source, tuple) and (not source or not several):
             hint = "name one network, or several" if several else "name exactly one network"
             raise RecipeError(f"teachers.{key} = {list(source)}: {name} cannot be taught by that", hint)

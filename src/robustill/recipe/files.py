@@ -1,0 +1,90 @@
+"""Recipes as files: TOML, run folders, those that ship with robustill, and changes from the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from robustill.errors import RecipeError, nearest
+from robustill.recipe.mistakes import explain
+from robustill.recipe.recipe import Recipe
+
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file, a run folder, or by the name of one that ships with robustill.
+
+    Args:
+        source: `my.toml`, `runs/x`, or `digits_rslad_cnn-small`.
+        overrides: `"method.alpha=0.9"`, as given to `--set`; values are TOML, bare words are strings.
+
+    Raises:
+        RecipeError: Not found, not TOML, an unknown key or an impossible value; says where and what is near.
+    """
+    path = find_recipe(source)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+    for override in overrides:
+        _override(tree, override)
+    return parse_recipe(tree, where=str(path))
+
+
+def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Validate a table tree.
+
+    Raises:
+        RecipeError: As `load_recipe`.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise explain(error, Recipe, tree, where) from error
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with robustill, by name."""
+    here = Path(__file__).resolve().parents[1]
+    # Beside the package in an installed wheel, at the root of a source tree.
+    folder = here / "recipes" if (here / "recipes").is_dir() else here.parents[1] / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_recipe(source: str | Path) -> Path:
+    """Return the file that `source` stands for.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    path = Path(source)
+    if path.is_dir() and (path / "recipe.toml").is_file():
+        return path / "recipe.toml"
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    raise RecipeError(
+        f"no recipe {str(source)!r}: neither a file nor the name of a shipped one", nearest(str(source), shipped)
+    )
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {override!r} is not KEY=VALUE", "for example --set method.alpha=0.9")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = tree
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {key.strip()}: {part!r} is not a table")
+    table[parts[-1]] = value
