@@ -28,7 +28,8 @@ METHODS = {
     "bmtard": ("B-MTARD", TWO),
     "adaad": ("AdaAD", ONE),
 }
-ATTACKS = "fgsm,pgd20"
+COLUMNS = ("clean", "PGD-20", "CW", "WRA")
+ATTACKS = ("fgsm", "pgd20", "cw")
 
 
 def robustill(*arguments, log):
@@ -48,19 +49,28 @@ def finish(recipe, folder, *changes):
         resume = ["--resume"] if (folder / "last.pt").exists() else []
         sets = [part for change in changes for part in ("--set", change)]
         robustill("train", recipe, "--out", str(folder), *sets, *resume, log=log)
-    if not (folder / "evaluation.json").exists():
-        robustill("evaluate", str(folder), "--attacks", ATTACKS, log=log)
-    if not (folder / "last" / "evaluation.json").exists():
-        robustill("evaluate", str(folder), "--attacks", ATTACKS, "--last", log=log)
+    if not evaluated(folder):
+        robustill("evaluate", str(folder), "--attacks", ",".join(ATTACKS), log=log)
+    same = (folder / "student.safetensors").read_bytes() == (folder / "student_last.safetensors").read_bytes()
+    if not same and not evaluated(folder / "last"):
+        robustill("evaluate", str(folder), "--attacks", ",".join(ATTACKS), "--last", log=log)
+    if same:
+        (folder / "last").mkdir(exist_ok=True)
+        (folder / "last" / "evaluation.json").write_text((folder / "evaluation.json").read_text())
+
+
+def evaluated(folder):
+    file = folder / "evaluation.json"
+    return file.exists() and set(ATTACKS) <= set(json.loads(file.read_text())["attacks"])
 
 
 def numbers(folder):
-    """Return clean, PGD-20 and WRA in percent, of the selected and of the last student."""
+    """Return clean, PGD-20, CW and WRA (clean and PGD-20) in percent, of the selected and of the last student."""
     found = []
     for file in (folder / "evaluation.json", folder / "last" / "evaluation.json"):
         entry = json.loads(file.read_text())
-        pgd = entry["attacks"]["pgd20"]
-        found += [100 * entry["clean"]["accuracy"], 100 * pgd["accuracy"], 100 * pgd["wra"]]
+        pgd, cw = entry["attacks"]["pgd20"], entry["attacks"]["cw"]
+        found += [100 * entry["clean"]["accuracy"], 100 * pgd["accuracy"], 100 * cw["accuracy"], 100 * pgd["wra"]]
     return found
 
 
@@ -82,13 +92,13 @@ def seconds_per_epoch(folder):
 
 def table(out, seeds):
     runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in METHODS}
-    head = ["method", "clean (best)", "PGD-20 (best)", "WRA (best)", "clean (last)", "PGD-20 (last)", "WRA (last)"]
-    head += ["WRA - PGD-AT, last, paired", "s/epoch"]
+    head = ["method", *(f"{what} ({which})" for which in ("best", "last") for what in COLUMNS)]
+    head += ["WRA - PGD-AT (last)", "s/epoch"]
     rows = []
     for key, (label, _) in METHODS.items():
         columns = list(zip(*runs[key], strict=True))
-        base = [run[5] for run in runs["pgd-at"]]
-        paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[5], base)
+        base = [run[-1] for run in runs["pgd-at"]]
+        paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[-1], base)
         speed = statistics.median(seconds_per_epoch(out / f"{key}-seed{seed}") for seed in seeds)
         rows.append([label, *(spread(column) for column in columns), paired, f"{speed:.0f}"])
     for folder, name in TEACHERS.items():
