@@ -28,8 +28,8 @@ METHODS = {
     "bmtard": ("B-MTARD", TWO),
     "adaad": ("AdaAD", ONE),
 }
-COLUMNS = ("clean", "PGD-20", "CW", "WRA")
-ATTACKS = ("fgsm", "pgd20", "cw")
+COLUMNS = ("clean", "PGD-20", "WRA")
+ATTACKS = ("fgsm", "pgd20")
 
 
 def robustill(*arguments, log):
@@ -65,12 +65,12 @@ def evaluated(folder):
 
 
 def numbers(folder):
-    """Return clean, PGD-20, CW and WRA (clean and PGD-20) in percent, of the selected and of the last student."""
+    """Return clean, PGD-20 and WRA in percent, of the selected and of the last student."""
     found = []
     for file in (folder / "evaluation.json", folder / "last" / "evaluation.json"):
         entry = json.loads(file.read_text())
-        pgd, cw = entry["attacks"]["pgd20"], entry["attacks"]["cw"]
-        found += [100 * entry["clean"]["accuracy"], 100 * pgd["accuracy"], 100 * cw["accuracy"], 100 * pgd["wra"]]
+        pgd = entry["attacks"]["pgd20"]
+        found += [100 * entry["clean"]["accuracy"], 100 * pgd["accuracy"], 100 * pgd["wra"]]
     return found
 
 
