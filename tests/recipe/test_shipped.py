@@ -48,9 +48,9 @@ def test_the_published_schedule_of_rslad() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_teachers_of_a_shipped_recipe_are_made_by_shipped_recipes(name: str) -> None:
     recipe = load_recipe(name)
-    for teacher in recipe.teachers.values():
-        assert not isinstance(teacher, tuple)
-        source = teacher if isinstance(teacher, str) else teacher.source
+    for each in recipe.teachers.values():
+        assert not isinstance(each, tuple)
+        source = each if isinstance(each, str) else each.source
         made_by = Path(source).name
         if source.startswith("runs/"):
             assert made_by in RECIPES, made_by
