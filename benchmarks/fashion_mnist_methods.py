@@ -85,24 +85,18 @@ def difference(values, base):
     return f"{statistics.mean(pairs):+.2f} [{statistics.mean(pairs) - half:+.2f}, {statistics.mean(pairs) + half:+.2f}]"
 
 
-def seconds_per_epoch(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median(line["seconds"] for line in lines if line["kind"] == "epoch")
-
-
 def table(out, seeds):
     runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in METHODS}
     head = ["method", *(f"{what} ({which})" for which in ("best", "last") for what in COLUMNS)]
-    head += ["WRA - PGD-AT (last)", "s/epoch"]
+    head += ["WRA - PGD-AT (last)"]
     rows = []
     for key, (label, _) in METHODS.items():
         columns = list(zip(*runs[key], strict=True))
         base = [run[-1] for run in runs["pgd-at"]]
         paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[-1], base)
-        speed = statistics.median(seconds_per_epoch(out / f"{key}-seed{seed}") for seed in seeds)
-        rows.append([label, *(spread(column) for column in columns), paired, f"{speed:.0f}"])
+        rows.append([label, *(spread(column) for column in columns), paired])
     for folder, name in TEACHERS.items():
-        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), "-", "-"])
+        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), "-"])
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join(lines) + "\n", runs
 

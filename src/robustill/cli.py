@@ -135,7 +135,7 @@ def evaluate(
     ] = False,
     batch_size: Annotated[int, typer.Option(help="Images per batch; verdicts do not depend on it.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json; the run folder when there is one.")
     ] = None,

@@ -94,7 +94,7 @@ def evaluate_target(
     last: bool = False,
     batch_size: int = 256,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     out: Path | None = None,
 ) -> Evaluation:
     """Evaluate a run folder or any model source; what is left out comes from the run's recipe.
