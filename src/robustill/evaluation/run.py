@@ -89,6 +89,7 @@ class _Evaluator:
     progress: bool
 
     def stage(self, name: str, attack: Any) -> None:
+        """Run one attack (None: no attack) on the examples that have no verdict yet."""
         done = self.store.done(name)
         total = len(self.split)
         if done == total:
