@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ class Run:
                 self._leave()
         self._end_epoch(began)
 
-    def _batches(self, start: int, *, workers: bool = True) -> Any:
+    def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         settings = self.settings
         return self.data.batches(
             self.epoch,
@@ -105,7 +106,7 @@ class Run:
             seed=settings.seed,
             start=start,
             device=self.device,
-            workers=settings.workers if workers else 0,
+            workers=settings.workers,
         )
 
     def _train_step(self, x: Tensor, y: Tensor) -> None:
