@@ -91,6 +91,13 @@ def test_resume_is_bit_exact(
     assert resumed.history == [line for line in lines(tmp_path / "whole") if line.pop("kind") == "epoch"]
 
 
+def test_selected_and_last_student_are_one_file_when_the_last_epoch_is_the_best(
+    tiny_data: Data, tmp_path: Path
+) -> None:
+    train(method("pgd_at"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
+    assert (tmp_path / "student.safetensors").read_bytes() == (tmp_path / "student_last.safetensors").read_bytes()
+
+
 def lines(folder: Path) -> list[dict[str, object]]:
     found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in found:

@@ -145,11 +145,11 @@ class Run:
                 self._keep(candidate)
         self.history.append(line)
         self.journal.write("epoch", **line, seconds=round(time.monotonic() - began, 3))
-        self.epoch, self.step, self.monitor = self.epoch + 1, 0, Monitor()
-        if self.out is not None and self.epoch == self.settings.epochs:
+        if self.epoch + 1 == self.settings.epochs:
             self._write(candidate, "student_last.safetensors")
             if not self.selection.best:
                 self._write(candidate, "student.safetensors")
+        self.epoch, self.step, self.monitor = self.epoch + 1, 0, Monitor()
         self.save()
 
     def _candidate(self) -> nn.Module:
