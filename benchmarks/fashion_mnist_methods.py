@@ -1,4 +1,4 @@
-"""Fashion-MNIST, eps 0.1: every method of the foundation, three seeds, best and last student.
+"""Fashion-MNIST, eps 0.1: every method, three seeds, best and last student.
 
     python benchmarks/fashion_mnist_methods.py --out runs/fashion-mnist-methods --jobs 2
 
@@ -18,15 +18,34 @@ from pathlib import Path
 from scipy.stats import t as student_t
 
 TEACHERS = {"teacher_nat": "fashion-mnist_standard_cnn-wide", "teacher_adv": "fashion-mnist_pgd-at_cnn-wide"}
-ONE, TWO = {"teacher": "teacher_adv"}, {"teacher_adv": "teacher_adv", "teacher_nat": "teacher_nat"}
+ONE, NAT = {"teacher": "teacher_adv"}, {"teacher_nat": "teacher_nat"}
+TWO = {"teacher_adv": "teacher_adv", **NAT}
 METHODS = {
+    "standard": ("standard", {}),
+    "kd": ("KD", {"teacher": "teacher_nat"}),
     "pgd-at": ("PGD-AT", {}),
     "trades": ("TRADES", {}),
+    "mart": ("MART", {}),
+    "hat": ("HAT", NAT),
+    "lbgat": ("LBGAT", {}),
     "ard": ("ARD", ONE),
+    "fair-ard": ("Fair-ARD", ONE),
+    "iad": ("IAD-I", ONE),
+    "iad2": ("IAD-II", {**ONE, **NAT}),
+    "akd": ("AKD", ONE),
+    "akd2": ("AKD2", TWO),
     "rslad": ("RSLAD", ONE),
+    "igdm": ("IGDM (RSLAD)", ONE),
+    "absld": ("ABSLD", ONE),
+    "adaad": ("AdaAD", ONE),
+    "adaiad": ("AdaIAD", ONE),
+    "dgad": ("DGAD", ONE),
+    "saad": ("SAAD", ONE),
     "mtard": ("MTARD", TWO),
     "bmtard": ("B-MTARD", TWO),
-    "adaad": ("AdaAD", ONE),
+    "ciard": ("CIARD", TWO),
+    "peeraid": ("PeerAiD", {}),
+    "vfd-adv": ("VFD-Adv (PGD-AT)", NAT),
 }
 COLUMNS = ("clean", "PGD-20", "WRA")
 ATTACKS = ("fgsm", "pgd20")

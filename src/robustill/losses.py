@@ -41,10 +41,35 @@ def kl_div(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Ten
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Return the Shannon entropy of `softmax(logits)` in nats, `[B, C] -> [B]`, between 0 and `log C`."""
+def probabilities(logits: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Return `softmax(logits / t)`, `[B, C] -> [B, C]`, in float32 or better."""
+    return F.softmax(_lift(logits) / temperature, dim=1)
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return `-sum_c target_c log softmax(logits)_c` for a target distribution, `[B, C], [B, C] -> [B]`."""
+    return -(target * F.log_softmax(_lift(logits), dim=1)).sum(1)
+
+
+def entropy(logits: Tensor, *, order: float = 1.0) -> Tensor:
+    """Return the entropy of `softmax(logits)` in nats, `[B, C] -> [B]`, between 0 and `log C`.
+
+    Shannon's for order 1, otherwise Renyi's: `log(sum_c p_c^order) / (1 - order)`.
+    """
     log_p = F.log_softmax(_lift(logits), dim=1)
-    return -(log_p.exp() * log_p).sum(1)
+    if order == 1:
+        return -(log_p.exp() * log_p).sum(1)
+    return (order * log_p).logsumexp(1) / (1 - order)
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return the mean over features of `(a - b)^2`, `[B, D], [B, D] -> [B]`."""
+    return (_lift(a) - _lift(b)).square().mean(1)
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return `1 - cos(a, b)`, `[B, D], [B, D] -> [B]`, between 0 and 2."""
+    return 1 - F.cosine_similarity(_lift(a), _lift(b), dim=1)
 
 
 def _best_other(logits: Tensor, y: Tensor) -> Tensor:

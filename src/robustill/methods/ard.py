@@ -49,6 +49,6 @@ class ARD(AdversarialMethod):
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         t = self.temperature
-        adv = t**2 * kl_div(self.student(x_adv), self.teacher(x), temperature=t).mean()
-        nat = cross_entropy(self.student(x), y).mean()
+        adv = t**2 * kl_div(self.student(x_adv), self.teacher(x), temperature=t)
+        nat = cross_entropy(self.student(x), y)
         return Loss(self.alpha * adv + (1 - self.alpha) * nat, {"adv": adv, "nat": nat})

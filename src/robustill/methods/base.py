@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from robustill.attacks import PGD, Objective, eval_mode
@@ -13,41 +15,61 @@ from robustill.attacks import PGD, Objective, eval_mode
 
 @dataclass
 class Loss:
-    """What a method returns.
+    """What a method returns: its per-example loss, reduced in this one place.
 
     Args:
-        total: The scalar to minimise, with its graph.
-        terms: Named parts to log, scalars; detached here, so that logging never holds a graph.
+        per_example: What to minimise, `[B]`, with its graph; a wrapper may weigh it before it is reduced.
+        terms: Named parts to log, `[B]` or scalars; detached and averaged here, so that logging never holds a graph.
     """
 
-    total: Tensor
+    per_example: Tensor
     terms: Mapping[str, Tensor]
 
     def __post_init__(self) -> None:
-        self.terms = {name: value.detach() for name, value in self.terms.items()}
+        self.terms = {name: value.detach().mean() for name, value in self.terms.items()}
+
+    @property
+    def total(self) -> Tensor:
+        """The scalar to minimise: the batch mean."""
+        return self.per_example.mean()
 
 
 class Method(nn.Module, ABC):
     """A training method, called on `(x, y)`.
 
     Trained networks are submodules, frozen teachers sit in `Frozen`, adaptive state is buffers: so `state_dict()` is
-    the whole checkpoint of a method and `parameters()` is what the optimizer trains.
+    the whole checkpoint of a method and `parameters()` is what the optimizers train.
     """
 
     student: nn.Module
+    fresh: ClassVar[tuple[str, ...]] = ()
+    """Networks of the constructor that are trained from fresh weights along with the student."""
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         """Return the loss of a batch; x `[B, C, H, W]` in [0, 1], y `[B]`."""
 
-    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
-        """Recompute what the schedule decides, before the first step of 0-based `epoch`.
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
+        """Recompute what the schedule decides, before the first step of 0-based `epoch` of `epochs`.
 
-        `lr_scale` is the learning rate still in force as a share of its peak, 1.0 during a warm-up.
+        `lr_scale` is the learning rate still in force as a share of its peak, 1.0 during a warm-up. A run resumed
+        inside an epoch calls this again.
         """
 
     def after_step(self) -> None:
         """Called once after each optimizer step."""
+
+    def end_epoch(self) -> None:
+        """Called exactly once after the last step of each epoch, however often the run was interrupted."""
+
+    def trained(self) -> dict[str, nn.Module]:
+        """Return the trained networks by name; each has an optimizer and a schedule of its own."""
+        children = dict(self.named_children())
+        return {name: child for name, child in children.items() if next(child.parameters(), None) is not None}
+
+    def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return further verdicts `[B]` on validation images, logged as shares after each judged epoch."""
+        return {}
 
 
 class AdversarialMethod(Method):

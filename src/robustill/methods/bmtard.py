@@ -60,7 +60,7 @@ class BMTARD(AdversarialMethod):
         self.losses = LossBalance(len(self.names), rate=weight_rate)
         self.entropies = EntropyBalance(len(self.names), rate=temperature_rate)
 
-    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.losses.rate = self.weight_rate * lr_scale
         self.entropies.rate = self.temperature_rate * lr_scale
 
@@ -73,16 +73,16 @@ class BMTARD(AdversarialMethod):
         pairs += [(nat, teacher(x)) for teacher in self.teachers_nat]
         tau = self.entropies.temperatures.clone()
         targets = [logits / tau[k] for k, (_, logits) in enumerate(pairs)]
-        losses = torch.stack([kl_div(pair[0], target).mean() for pair, target in zip(pairs, targets, strict=True)])
+        losses = torch.stack([kl_div(pair[0], target) for pair, target in zip(pairs, targets, strict=True)])
         spread = torch.stack([entropy(target).mean() for target in targets])
         if self.training:
             self.entropies.update(spread)
-            self.losses.update(losses)
+            self.losses.update(losses.mean(1))
         weights = self.losses.weights.clone()
         terms: dict[str, Tensor] = {}
         for k, name in enumerate(self.names):
             terms |= {name: losses[k], f"w_{name}": weights[k], f"tau_{name}": tau[k], f"H_{name}": spread[k]}
-        return Loss((weights * losses).sum(), terms)
+        return Loss((weights[:, None] * losses).sum(0), terms)
 
 
 def _frozen(teachers: nn.Module | Sequence[nn.Module]) -> nn.ModuleList:

@@ -33,6 +33,6 @@ class KD(Method):
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         logits = self.student(x)
-        soft = self.temperature**2 * kl_div(logits, self.teacher(x), temperature=self.temperature).mean()
-        hard = cross_entropy(logits, y).mean()
+        soft = self.temperature**2 * kl_div(logits, self.teacher(x), temperature=self.temperature)
+        hard = cross_entropy(logits, y)
         return Loss(self.alpha * soft + (1 - self.alpha) * hard, {"soft": soft, "hard": hard})

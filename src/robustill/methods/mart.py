@@ -37,5 +37,5 @@ class MART(AdversarialMethod):
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         nat_logits = self.student(x)
         adv_logits = self.student(x_adv)
-        total = mart(adv_logits, nat_logits, y, lam=self.lam).mean()
-        return Loss(total, {"bce": boosted_cross_entropy(adv_logits, y).mean(), "total": total})
+        total = mart(adv_logits, nat_logits, y, lam=self.lam)
+        return Loss(total, {"bce": boosted_cross_entropy(adv_logits, y), "total": total})

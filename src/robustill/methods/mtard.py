@@ -48,17 +48,17 @@ class MTARD(AdversarialMethod):
         self.teacher_adv, self.teacher_nat = Frozen(teacher_adv), Frozen(teacher_nat)
         self.balance = LossBalance(2, rate=weight_rate)
 
-    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.balance.rate = self.weight_rate * lr_scale
 
     def inner(self, x: Tensor, y: Tensor) -> Objective:
         return lambda x_adv: cross_entropy(self.student(x_adv), y)
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
-        adv = kl_div(self.student(x_adv), self.teacher_adv(x_adv)).mean()
-        nat = kl_div(self.student(x), self.teacher_nat(x)).mean()
+        adv = kl_div(self.student(x_adv), self.teacher_adv(x_adv))
+        nat = kl_div(self.student(x), self.teacher_nat(x))
         if self.training:
-            self.balance.update(torch.stack([adv, nat]))
+            self.balance.update(torch.stack([adv.mean(), nat.mean()]))
         # A copy, because the balance moves its buffer in place while the graph holds the weights.
         w_adv, w_nat = self.balance.weights.clone()
         terms = {"adv": adv, "nat": nat, "w_adv": w_adv, "w_nat": w_nat}

@@ -32,5 +32,5 @@ class PGDAT(AdversarialMethod):
         return lambda x_adv: cross_entropy(self.student(x_adv), y)
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
-        adv = cross_entropy(self.student(x_adv), y).mean()
+        adv = cross_entropy(self.student(x_adv), y)
         return Loss(adv, {"adv": adv})

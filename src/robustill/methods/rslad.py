@@ -49,6 +49,6 @@ class RSLAD(AdversarialMethod):
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         target = self.teacher(x)
-        adv = kl_div(self.student(x_adv), target).mean()
-        nat = kl_div(self.student(x), target).mean()
+        adv = kl_div(self.student(x_adv), target)
+        nat = kl_div(self.student(x), target)
         return Loss(self.alpha * adv + (1 - self.alpha) * nat, {"adv": adv, "nat": nat})

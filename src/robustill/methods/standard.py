@@ -23,5 +23,5 @@ class Standard(Method):
         self.student = student
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
-        nat = cross_entropy(self.student(x), y).mean()
+        nat = cross_entropy(self.student(x), y)
         return Loss(nat, {"nat": nat})

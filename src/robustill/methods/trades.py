@@ -38,7 +38,7 @@ class TRADES(AdversarialMethod):
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         nat_logits = self.student(x)
-        nat = cross_entropy(nat_logits, y).mean()
+        nat = cross_entropy(nat_logits, y)
         # The target keeps its graph: the clean prediction is pulled towards the adversarial one as well.
-        adv = kl_div(self.student(x_adv), nat_logits).mean()
+        adv = kl_div(self.student(x_adv), nat_logits)
         return Loss(nat + self.beta * adv, {"nat": nat, "adv": adv})

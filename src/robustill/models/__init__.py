@@ -8,6 +8,7 @@ from robustill.models.digest import file_digest, model_digest
 from robustill.models.foreign import LoadNotes, load_foreign
 from robustill.models.frozen import Frozen
 from robustill.models.load import load_model
+from robustill.models.observe import count_classes, head, observed
 from robustill.models.spec import Classifier, ModelSpec, Normalize
 from robustill.models.weights import save_model
 
@@ -20,9 +21,12 @@ __all__ = [
     "Normalize",
     "build_model",
     "check_logits",
+    "count_classes",
     "file_digest",
+    "head",
     "load_foreign",
     "load_model",
     "model_digest",
+    "observed",
     "save_model",
 ]

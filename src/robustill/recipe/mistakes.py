@@ -61,7 +61,9 @@ def _table(annotation: Any) -> type[BaseModel] | None:
     return tables[0] if tables else None
 
 
-def checked_argument(method: str, key: str, value: Any, known: Mapping[str, inspect.Parameter]) -> bool | float:
+def checked_argument(
+    method: str, key: str, value: Any, known: Mapping[str, inspect.Parameter], *, where: str = "method"
+) -> bool | float:
     """Return the argument `key` of a method, which is a number or a switch; "5/6" is a number.
 
     Raises:
@@ -70,34 +72,12 @@ def checked_argument(method: str, key: str, value: Any, known: Mapping[str, insp
     names = [name for name in known if name != "attack"]
     if key not in names:
         hint = nearest(key, names) if names else f"{method} has no arguments"
-        raise RecipeError(f"method.{key}: {method} has no such argument", hint)
+        raise RecipeError(f"{where}.{key}: {method} has no such argument", hint)
     try:
         found = as_number(value)
     except ValueError:
         found = None
     is_number = isinstance(found, int | float) and math.isfinite(found)
     if not is_number or isinstance(found, bool) != isinstance(known[key].default, bool):
-        raise RecipeError(f"method.{key}: {value!r} is no value for {known[key]}")
+        raise RecipeError(f"{where}.{key}: {value!r} is no value for {known[key]}")
     return found  # type: ignore[no-any-return]
-
-
-def check_teachers(name: str, method: type, teachers: Mapping[str, Any]) -> None:
-    """Check that `teachers` names what the constructor of `method` takes besides the student.
-
-    Raises:
-        RecipeError: A network is missing, unknown, or named more often than the method takes it.
-    """
-    parameters = inspect.signature(method, eval_str=True).parameters.values()
-    wanted = {p.name: p.annotation for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "student"}
-    for extra in sorted(set(teachers) - set(wanted)):
-        hint = nearest(extra, wanted) if wanted else f"{name} takes no teacher: remove the [teachers] table"
-        raise RecipeError(f"teachers.{extra}: {name} takes no such network", hint)
-    missing = [key for key in wanted if key not in teachers]
-    if missing:
-        lines = ", ".join(f"--set teachers.{key}=RUN_OR_FILE" for key in missing)
-        raise RecipeError(f"teachers: {name} needs {', '.join(missing)}", f"name each one: {lines}")
-    for key, source in teachers.items():
-        several = typing.get_args(wanted[key])
-        if isinstance(source, tuple) and (not source or not several):
-            hint = "name one network, or several" if several else "name exactly one network"
-            raise RecipeError(f"teachers.{key} = {list(source)}: {name} cannot be taught by that", hint)

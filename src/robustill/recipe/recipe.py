@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 from pydantic import Field
 
-from robustill.errors import InputError, RecipeError, nearest
-from robustill.recipe.mistakes import check_teachers, checked_argument
-from robustill.recipe.tables import AttackTable, DataTable, EvaluationTable, MethodTable, StudentTable, TeacherTable
+from robustill.errors import InputError, RecipeError
+from robustill.recipe.method import Plan, Wanted, check_teachers, plan
+from robustill.recipe.networks import Teacher, fresh_network, student_network, teacher_networks
+from robustill.recipe.tables import AttackTable, DataTable, EvaluationTable, MethodTable, StudentTable
 from robustill.training.settings import Settings, Table
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from robustill.data import Data
     from robustill.methods import Method
-
-Teacher = str | TeacherTable
 
 
 class Recipe(Table):
@@ -50,14 +45,14 @@ class Recipe(Table):
         """
         import torch
 
-        method, arguments = self._method()
+        method = self._plan()
         self._check_evaluation()
         data = self.data_set()
         # The student's fresh weights follow the training seed.
         torch.manual_seed(self.training.seed)
-        student = self._student(data)
-        teachers = {name: _networks(source, data) for name, source in self.teachers.items()}
-        return method(student, **teachers, **arguments), data
+        student = student_network(self.student, data)
+        networks = {name: self._network(source, data, method.wanted()[name]) for name, source in self.teachers.items()}
+        return method.build(student, networks), data
 
     def data_set(self, **changes: Any) -> Data:
         """Load the data; `changes` replace keys of the `[data]` table."""
@@ -77,33 +72,22 @@ class Recipe(Table):
             return self.evaluation.eps
         if self.attack.eps is not None:
             return self.attack.eps
-        from robustill.methods import METHODS
-        from robustill.methods.card import hyperparameters
-
-        attack = hyperparameters(METHODS[self.method.name]).get("attack")
+        attack = self._plan().parts[-1].arguments.get("attack")
         if attack is None:
             raise RecipeError(
                 f"{self.method.name} has no attack, so there is no radius to evaluate at", "set evaluation.eps"
             )
-        return float(attack.default.eps)
+        return float(attack.eps)
 
-    def _method(self) -> tuple[Any, dict[str, Any]]:
-        from robustill.methods import METHODS
-        from robustill.methods.card import hyperparameters
+    def _plan(self) -> Plan:
+        method = plan(self.method, self.attack)
+        check_teachers(method, self.teachers)
+        return method
 
-        name = self.method.name
-        if name not in METHODS:
-            raise RecipeError(f"method.name: unknown method {name!r}", nearest(name, METHODS))
-        known = hyperparameters(METHODS[name])
-        given = self.method.model_extra or {}
-        arguments: dict[str, Any] = {key: checked_argument(name, key, value, known) for key, value in given.items()}
-        check_teachers(name, METHODS[name], self.teachers)
-        changes = self.attack.model_dump(exclude_none=True)
-        if "attack" in known:
-            arguments["attack"] = dataclasses.replace(known["attack"].default, **changes)
-        elif changes:
-            raise RecipeError(f"attack: {name} has no training attack", "remove the [attack] table")
-        return METHODS[name], arguments
+    def _network(self, source: Teacher | tuple[Teacher, ...], data: Data, wanted: Wanted) -> Any:
+        if wanted.fresh and not isinstance(source, tuple):
+            return fresh_network(source, data, normalize=self.student.normalize)
+        return teacher_networks(source, data)
 
     def _check_evaluation(self) -> None:
         """A wrong name must not come to light only after the training."""
@@ -114,39 +98,6 @@ class Recipe(Table):
                 named_attack(name, eps=1.0)
             except InputError as error:
                 raise RecipeError(f"evaluation.attacks: {error.message}", error.hint) from error
-
-    def _student(self, data: Data) -> nn.Module:
-        from robustill.data.statistics import channel_statistics
-        from robustill.models import build_model, load_model
-
-        if self.student.weights is not None:
-            return load_model(self.student.weights, num_classes=data.num_classes, shape=data.shape)
-        mean, std = channel_statistics(data.train) if self.student.normalize else (None, None)
-        return build_model(
-            self.student.architecture,
-            num_classes=data.num_classes,
-            shape=data.shape,
-            mean=mean,
-            std=std,
-            **self.student.arguments,
-        )
-
-
-def _networks(teacher: Teacher | tuple[Teacher, ...], data: Data) -> Any:
-    from robustill.models import MODELS, load_model
-
-    if isinstance(teacher, tuple):
-        return [_networks(each, data) for each in teacher]
-    table = TeacherTable(source=teacher) if isinstance(teacher, str) else teacher
-    source = table.source
-    given: dict[str, Any] = {
-        key: value for key, value in (("mean", table.mean), ("std", table.std)) if value is not None
-    }
-    if source in MODELS and not Path(source).exists():
-        raise RecipeError(
-            f"teacher {source!r} is an architecture without trained weights", "name a run folder or a file"
-        )
-    return load_model(source, num_classes=data.num_classes, shape=data.shape, **given, **table.arguments)
 
 
 def _without_none(value: Any) -> Any:

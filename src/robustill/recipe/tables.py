@@ -46,10 +46,11 @@ class TeacherTable(Table):
 
 
 class MethodTable(Table):
-    """A method by name; every other key is one of its keyword arguments."""
+    """A method by name; every other key is one of its keyword arguments, `base` the method that a wrapper wraps."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
+    base: MethodTable | None = Field(default=None, description="for igdm, fair_ard and vfd_adv: the method inside")
 
 
 class AttackTable(Table):

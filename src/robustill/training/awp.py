@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from robustill.errors import InputError
-from robustill.methods.base import AdversarialMethod, Loss, Method
+from robustill.methods.base import Loss, Method
+from robustill.methods.wrapper import Wrapper
 
 _TINY = 1e-20
 
 
-class AWP(Method):
+class AWP(Wrapper):
     """Takes the loss, and so the optimizer's step, at the worst nearby weights `w + gamma d`; then removes `gamma d`.
 
     `d` is the ascent direction of the wrapped loss at the same adversarial points, scaled per weight tensor to the norm
@@ -32,23 +32,14 @@ class AWP(Method):
     """
 
     def __init__(self, base: Method, *, gamma: float, warmup: int = 0) -> None:
-        super().__init__()
-        if not isinstance(base, AdversarialMethod):
-            raise InputError(
-                f"AWP needs a method with an adversary, {type(base).__name__} has none", "set awp.gamma = 0"
-            )
-        self.base, self.gamma, self.warmup = base, gamma, warmup
+        super().__init__(base)
+        self.gamma, self.warmup = gamma, warmup
         self.active = warmup == 0
         self._shifts: list[tuple[nn.Parameter, Tensor]] = []
 
-    @property
-    def student(self) -> nn.Module:  # type: ignore[override]
-        """The wrapped method's student."""
-        return self.base.student
-
-    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.active = epoch >= self.warmup
-        self.base.begin_epoch(epoch, lr_scale)
+        super().begin_epoch(epoch, lr_scale, epochs)
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         x_adv = self.base.perturb(x, y)

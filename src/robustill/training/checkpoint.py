@@ -14,7 +14,7 @@ import torch
 
 from robustill.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:

@@ -9,12 +9,32 @@ from robustill.attacks import eval_mode
 from robustill.data import Data
 from robustill.errors import ModelError
 from robustill.methods.base import Method
+from robustill.methods.card import networks as network_names
+from robustill.methods.wrapper import Wrapper
 from robustill.models import Frozen, check_logits, model_digest
+from robustill.training.awp import AWP
 
 
 def teachers(method: Method) -> dict[str, Frozen]:
     """Return the frozen networks of a method by their attribute path."""
     return {name: module for name, module in method.named_modules() if isinstance(module, Frozen)}
+
+
+def guides(method: Method) -> dict[str, nn.Module]:
+    """Return the classifiers that are trained beside the student; a projection between features is none."""
+    wanted = {name for each in _methods(method) for name in network_names(type(each))} - {"student"}
+    return {name: network for name, network in method.trained().items() if name in wanted}
+
+
+def method_name(method: Method) -> str:
+    """Return the class names of a method and of what it wraps, such as `IGDM(RSLAD)`; AWP is a setting, not a part."""
+    *outer, last = [type(each).__name__ for each in _methods(method) if not isinstance(each, AWP)]
+    return "(".join([*outer, last]) + ")" * len(outer)
+
+
+def _methods(method: Method) -> list[Method]:
+    """Return a method and, from the outside in, what it wraps."""
+    return [method, *(_methods(method.base) if isinstance(method, Wrapper) else [])]
 
 
 def teacher_digests(method: Method) -> dict[str, str]:
@@ -30,7 +50,7 @@ def check_networks(method: Method, data: Data, device: torch.device) -> None:
             network.
     """
     x, _ = next(iter(data.train.batches(2, device=device)))
-    networks: dict[str, nn.Module] = {"student": method.student, **teachers(method)}
+    networks: dict[str, nn.Module] = {"student": method.student, **guides(method), **teachers(method)}
     for name, network in networks.items():
         check_network(name, network, x, data)
 

@@ -1,16 +1,64 @@
-"""The optimizer by its settings."""
+"""The optimizers by their settings: one for each network that a method trains."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from torch import nn
 
+from robustill.errors import InputError, nearest
 from robustill.methods.base import Method
-from robustill.training.settings import OptimizerSettings
+from robustill.training.schedule import lr_scale
+from robustill.training.settings import GuideSettings, OptimizerSettings, ScheduleSettings, Settings
 
 
-def build_optimizer(method: Method, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return the optimizer of everything the method trains: its student, and further trained networks if any."""
-    weights = [weight for weight in method.parameters() if weight.requires_grad]
+@dataclass
+class Learner:
+    """A trained network with its own optimizer and schedule.
+
+    Args:
+        network: What is trained.
+        optimizer: Of its parameters alone.
+        lr: Peak learning rate.
+        schedule: How it moves.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    lr: float
+    schedule: ScheduleSettings
+
+    def set_lr(self, position: float, epochs: int) -> None:
+        """Set the learning rate at `position` epochs into a run of `epochs`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * lr_scale(self.schedule, position, epochs)
+
+
+def build_learners(method: Method, settings: Settings) -> dict[str, Learner]:
+    """Return one learner for each trained network of `method`, by name.
+
+    Raises:
+        InputError: `settings.guides` names what the method does not train.
+    """
+    trained = method.trained()
+    guides = [name for name in trained if name != "student"]
+    for name in settings.guides:
+        if name not in guides:
+            hint = nearest(name, guides) if guides else "it trains the student alone: remove training.guides"
+            raise InputError(f"training.guides.{name}: the method trains no such network", hint)
+    learners = {}
+    for name, network in trained.items():
+        own = settings.guides.get(name, GuideSettings())
+        optimizer = own.optimizer or settings.optimizer
+        schedule = own.schedule or settings.schedule
+        learners[name] = Learner(network, build_optimizer(network, optimizer), optimizer.lr, schedule)
+    return learners
+
+
+def build_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return the optimizer of a network's trainable parameters."""
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
     if settings.name == "adamw":
         return torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     return torch.optim.SGD(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robustill.data import Data
 from robustill.errors import CheckpointError, NonFiniteLossError
 from robustill.methods.base import Method
-from robustill.models import load_model, save_model
+from robustill.models import Classifier, load_model, save_model
 from robustill.progress import Bar
 from robustill.training import averaging
 from robustill.training.awp import AWP
@@ -24,9 +24,9 @@ from robustill.training.device import accelerator_for
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
 from robustill.training.monitor import Monitor
-from robustill.training.networks import check_networks, teacher_digests
-from robustill.training.optimizer import build_optimizer
-from robustill.training.schedule import decay, lr_scale
+from robustill.training.networks import check_networks, method_name, teacher_digests
+from robustill.training.optimizer import build_learners
+from robustill.training.schedule import decay
 from robustill.training.selection import Selection
 from robustill.training.settings import Settings
 
@@ -68,10 +68,12 @@ class Run:
         self.data = data.to(self.device)
         check_networks(method, self.data, self.device)
         self.layout = layout
-        self.optimizer = self.accelerator.prepare(build_optimizer(method, settings.optimizer))
+        self.learners = build_learners(method, settings)
+        for learner in self.learners.values():
+            learner.optimizer = self.accelerator.prepare(learner.optimizer)
         self.averaged = averaging.averaged(method.student, settings.average)
         self.selection = Selection(method, self.data, settings)
-        self.method_name = type(method.base if isinstance(method, AWP) else method).__name__
+        self.method_name = method_name(method)
         self.digests = {"data": data.digest, **teacher_digests(method)}
         self.monitor = Monitor()
         self.epoch = self.step = 0
@@ -85,7 +87,7 @@ class Run:
         if self.journal is None:
             self.journal = Journal(self.out / "metrics.jsonl" if self.out is not None else None)
         self.method.train()
-        self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs))
+        self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs), settings.epochs)
         for x, y in self._batches(self.step):
             self._train_step(x, y)
             shown.advance()
@@ -112,15 +114,16 @@ class Run:
     def _train_step(self, x: Tensor, y: Tensor) -> None:
         settings = self.settings
         position = self.epoch + self.step / self.data.steps_per_epoch(settings.batch_size)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.optimizer.lr * lr_scale(settings.schedule, position, settings.epochs)
+        for learner in self.learners.values():
+            learner.set_lr(position, settings.epochs)
         with self.accelerator.autocast():
             loss = self.method(x.contiguous(memory_format=self.layout), y)
         self.accelerator.backward(settings.loss_scale * loss.total)
-        if settings.clip_norm is not None:
-            self.accelerator.clip_grad_norm_(self.method.parameters(), settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for learner in self.learners.values():
+            if settings.clip_norm is not None:
+                self.accelerator.clip_grad_norm_(learner.network.parameters(), settings.clip_norm)
+            learner.optimizer.step()
+            learner.optimizer.zero_grad()
         self.method.after_step()
         if self.averaged is not None and averaging.due(settings.average, self.epoch, end_of_epoch=False):
             self.averaged.update_parameters(self.method.student)
@@ -130,17 +133,19 @@ class Run:
     def _log(self) -> None:
         assert self.journal is not None
         self.monitor.flush(self.epoch)
-        lr = self.optimizer.param_groups[0]["lr"]
+        lr = self.learners["student"].optimizer.param_groups[0]["lr"]
         self.journal.write("step", epoch=self.epoch, step=self.step, lr=lr, **self.monitor.latest)
 
     def _end_epoch(self, began: float) -> None:
         assert self.journal is not None
         self._check_finite()
+        self.method.end_epoch()
         candidate = self._candidate()
         line: dict[str, Any] = {"epoch": self.epoch, **self.monitor.means()}
         if self.selection.due(self.epoch):
             scores, better = self.selection.judge(candidate, self.epoch)
             line["validation"] = scores
+            line |= self.selection.probe(self.method)
             if better:
                 self._keep(candidate)
         self.history.append(line)
@@ -149,6 +154,9 @@ class Run:
             self._write(candidate, "student_last.safetensors")
             if not self.selection.best:
                 self._write(candidate, "student.safetensors")
+            for name, learner in self.learners.items():
+                if name != "student" and isinstance(learner.network, Classifier):
+                    self._write(learner.network, f"{name}_last.safetensors")
         self.epoch, self.step, self.monitor = self.epoch + 1, 0, Monitor()
         self.save()
 
@@ -201,7 +209,7 @@ class Run:
             "settings": {"method": self.method_name, **self.settings.model_dump(mode="json")},
             "digests": self.digests,
             "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
             "averaged": self.averaged.state_dict() if self.averaged is not None else None,
             "epoch": self.epoch,
             "step": self.step,
@@ -234,7 +242,8 @@ class Run:
 
     def _take(self, state: dict[str, Any], out: Path) -> None:
         self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, learner in self.learners.items():
+            learner.optimizer.load_state_dict(state["optimizers"][name])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.epoch, self.step = state["epoch"], state["step"]

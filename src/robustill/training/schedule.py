@@ -21,7 +21,8 @@ def lr_scale(schedule: ScheduleSettings, position: float, epochs: int) -> float:
         return schedule.factor ** (min(passed, 1) if schedule.drops == "first" else passed)
     share = position / epochs
     if schedule.name == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * share))
+        fallen = max(position - schedule.start, 0.0) / max(epochs - schedule.start, 1e-9)
+        return 0.5 * (1 + math.cos(math.pi * fallen)) * math.exp(-schedule.damping * fallen**2)
     if schedule.name == "one_cycle":
         climb = share / schedule.warmup if share < schedule.warmup else math.inf
         return min(climb, (1 - share) / (1 - schedule.warmup))

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from robustill.attacks import PGD, correct, stays_correct
+from robustill.attacks import PGD, correct, eval_mode, stays_correct
 from robustill.data import Data, Split
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
-from robustill.training.awp import AWP
 from robustill.training.settings import Settings
 
 _BATCH = 512
@@ -21,11 +20,10 @@ class Selection:
     """Remembers the best epoch so far in `best` (empty until one was judged)."""
 
     def __init__(self, method: Method, data: Data, settings: Settings) -> None:
-        base = method.base if isinstance(method, AWP) else method
         self.metric = settings.selection.metric
         if self.metric == "auto":
-            self.metric = "robust" if isinstance(base, AdversarialMethod) else "clean"
-        self.attack = _attack(base, settings)
+            self.metric = "robust" if isinstance(method, AdversarialMethod) else "clean"
+        self.attack = _attack(method, settings)
         if self.metric != "clean" and self.attack is None:
             raise InputError(f"selection.metric = {self.metric!r} needs a radius above 0", "set selection.eps")
         self.split, self.settings = data.validation, settings
@@ -45,6 +43,20 @@ class Selection:
         if better:
             self.best = {"epoch": epoch, "metric": self.metric, **scores}
         return scores, better
+
+    def probe(self, method: Method) -> dict[str, dict[str, float]]:
+        """Return `{"probe": shares}` of the method's own verdicts on the validation split; empty if it has none."""
+        if self.split is None or self.attack is None:
+            return {}
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        sums: dict[str, int] = {}
+        with eval_mode(method):
+            for x, y in self.split.batches(_BATCH, device=self.device):
+                verdicts = method.probe(x, y, self.attack, generator)
+                if not verdicts:
+                    return {}
+                sums = {name: sums.get(name, 0) + int(right.sum()) for name, right in verdicts.items()}
+        return {"probe": {name: value / len(self.split) for name, value in sums.items()}}
 
 
 def judge(model: nn.Module, split: Split, attack: PGD | None, *, device: torch.device, seed: int) -> dict[str, float]:

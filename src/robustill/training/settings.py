@@ -45,6 +45,8 @@ class ScheduleSettings(Table):
     factor: float = Field(default=0.1, gt=0, le=1, description="piecewise: multiplier at each milestone")
     warmup: float = Field(default=0.3, ge=0, lt=1, description="one_cycle: share of the run that climbs to the peak")
     drops: Literal["all", "first"] = Field(default="all", description="'first' reproduces ARD's released schedule")
+    start: float = Field(default=0.0, ge=0, description="cosine: epochs at the full rate before the fall")
+    damping: float = Field(default=0.0, ge=0, description="cosine: extra factor exp(-damping (share of the fall)^2)")
 
 
 class AverageSettings(Table):
@@ -78,6 +80,13 @@ class SelectionSettings(Table):
     eps: Number | None = Field(default=None, ge=0, description="radius; the training attack's when left out")
 
 
+class GuideSettings(Table):
+    """A network that is trained beside the student (a peer, a guide): its own optimizer and schedule."""
+
+    optimizer: OptimizerSettings | None = Field(default=None, description="the student's when left out")
+    schedule: ScheduleSettings | None = Field(default=None, description="the student's when left out")
+
+
 class Settings(Table):
     """One training run."""
 
@@ -98,6 +107,9 @@ class Settings(Table):
     log_steps: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    guides: dict[str, GuideSettings] = Field(
+        default={}, description="for networks trained beside the student, by the method's name for them"
+    )
     average: AverageSettings = AverageSettings()
     awp: AWPSettings = AWPSettings()
     selection: SelectionSettings = SelectionSettings()

@@ -1,0 +1,106 @@
+"""CIARD: cyclic iterative adversarial robustness distillation.
+
+Paper: Lu et al., ICCV 2025, arXiv 2509.12633.
+Inner: CE(S(x'), y)
+Outer: w_adv KL(T_adv(x'; tau_adv) || S(x')) + w_nat KL(T_nat(x; tau_nat) || S(x)) - w_push KL(T_nat(x') || S(x'; 5)),
+    the last over examples with T_nat wrong at x'; from epoch `begin`, T_adv itself learns CE(T_adv(x'), y)
+State: the robust teacher, with an optimizer and a schedule of its own (training.guides.teacher_adv); the weights, first
+    losses and temperatures of B-MTARD
+Differs: the released code switches the loss balance off (balance = false), lowers the balances' rates at every step of
+    epoch 215, runs the robust teacher in train mode before it learns (its batch norm drifts), and cannot resume it. Its
+    KL averages over classes too (training.loss_scale = 0.1, and the teacher's learning rate x10 to undo it there).
+Settings: begin 50; student SGD 0.1, weight decay 2e-4, batch 128, 300 epochs, cosine from epoch 150; teacher SGD 1e-4,
+    momentum 0.1, cosine from epoch 50; otherwise as B-MTARD. The pushing term has no lower bound: watch it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustill.attacks import PGD, Objective
+from robustill.losses import cross_entropy, entropy, kl_div
+from robustill.methods.balance import EntropyBalance, LossBalance
+from robustill.methods.base import AdversarialMethod, Loss
+from robustill.models import Frozen
+
+
+class CIARD(AdversarialMethod):
+    """B-MTARD that pushes the student away from the clean teacher's mistakes, with a robust teacher that goes on.
+
+    Args:
+        student: Trained network, `[B, C, H, W] -> [B, classes]`.
+        teacher_adv: Robust teacher, trained further; sees x'.
+        teacher_nat: Clean teacher, frozen; sees x, and x' for the pushing term.
+        begin: 0-based epoch from which the robust teacher learns.
+        balance: Balance the two losses; off: weights 1, as released.
+        push_temperature: Divides the student's logits in the pushing term.
+        weight_rate: Learning rate of the weights; multiplied by the schedule's decay.
+        temperature_rate: Step of the temperatures; multiplied by the schedule's decay.
+        attack: Training attack.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher_adv: nn.Module,
+        teacher_nat: nn.Module,
+        *,
+        begin: int = 50,
+        balance: bool = True,
+        push_temperature: float = 5.0,
+        weight_rate: float = 0.025,
+        temperature_rate: float = 0.001,
+        attack: PGD = PGD(eps=8 / 255, step_size=2 / 255, steps=10, init="gaussian"),
+    ) -> None:
+        super().__init__()
+        self.student, self.attack = student, attack
+        self.teacher_adv, self.teacher_nat = teacher_adv.requires_grad_(True).eval(), Frozen(teacher_nat)
+        self.begin, self.balance, self.push_temperature = begin, balance, push_temperature
+        self.weight_rate, self.temperature_rate = weight_rate, temperature_rate
+        self.losses = LossBalance(2, rate=weight_rate)
+        self.entropies = EntropyBalance(2, rate=temperature_rate)
+        self.learning = begin <= 0
+
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
+        self.losses.rate, self.entropies.rate = self.weight_rate * lr_scale, self.temperature_rate * lr_scale
+        self.learning = epoch >= self.begin
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> CIARD:
+        """Set the mode; the robust teacher stays in eval mode as long as it does not learn."""
+        super().train(mode)
+        self.teacher_adv.train(mode and self.learning)
+        return self
+
+    def inner(self, x: Tensor, y: Tensor) -> Objective:
+        return lambda x_adv: cross_entropy(self.student(x_adv), y)
+
+    def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
+        adv_logits, nat_logits = self.student(x_adv), self.student(x)
+        with torch.set_grad_enabled(self.learning and torch.is_grad_enabled()):
+            robust = self.teacher_adv(x_adv)
+        tau = self.entropies.temperatures.clone()
+        targets = (robust.detach() / tau[0], self.teacher_nat(x) / tau[1])
+        losses = torch.stack([kl_div(adv_logits, targets[0]), kl_div(nat_logits, targets[1])])
+        if self.training:
+            self.entropies.update(torch.stack([entropy(target).mean() for target in targets]))
+            self.losses.update(losses.mean(1))
+        weights = self.losses.weights.clone() if self.balance else torch.ones_like(self.losses.weights)
+        push, w_push = self._push(adv_logits, x_adv, y, losses.detach().mean(1))
+        total = (weights[:, None] * losses).sum(0) - w_push * push
+        terms = {"adv": losses[0], "nat": losses[1], "push": push, "w_push": w_push}
+        terms |= {"w_adv": weights[0], "w_nat": weights[1], "tau_adv": tau[0], "tau_nat": tau[1]}
+        if self.learning:
+            terms["teacher"] = cross_entropy(robust, y)
+            total = total + terms["teacher"]
+        return Loss(total, terms)
+
+    def _push(self, adv_logits: Tensor, x_adv: Tensor, y: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pushing term `[B]`, whose mean is over the clean teacher's mistakes, and its weight."""
+        mistaken = self.teacher_nat(x_adv)
+        wrong = (mistaken.argmax(1) != y).to(losses.dtype)
+        push = wrong * kl_div(adv_logits / self.push_temperature, mistaken) / wrong.mean().clamp_min(1 / len(y))
+        size = torch.stack([*losses, push.detach().mean()]).clamp_min(1e-12).log10().floor()
+        # No mistakes, no term: its weight would be a power of ten without a meaning.
+        return push, torch.where(wrong.any(), 10 ** (size[:2].min() - size[2]), 0)

@@ -1,0 +1,79 @@
+"""From a recipe's tables to networks: the student, networks that learn beside it, and teachers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustill.errors import RecipeError
+from robustill.recipe.tables import StudentTable, TeacherTable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from robustill.data import Data
+
+Teacher = str | TeacherTable
+
+
+def student_network(table: StudentTable, data: Data) -> nn.Module:
+    """Return the student, from fresh weights or from `table.weights`."""
+    from robustill.models import load_model
+
+    if table.weights is not None:
+        return load_model(table.weights, num_classes=data.num_classes, shape=data.shape)
+    return _built(TeacherTable(source=table.architecture, arguments=table.arguments), data, normalize=table.normalize)
+
+
+def fresh_network(teacher: Teacher, data: Data, *, normalize: bool) -> nn.Module:
+    """Return a network that learns beside the student: an architecture, or trained weights to start from.
+
+    A fresh one normalises its input if the student does, unless the table gives a mean.
+    """
+    from robustill.models import MODELS
+
+    table = _table(teacher)
+    if table.source not in MODELS or Path(table.source).exists():
+        return _loaded(table, data)
+    return _built(table, data, normalize=normalize and table.mean is None)
+
+
+def teacher_networks(teacher: Teacher | tuple[Teacher, ...], data: Data) -> Any:
+    """Return a trained network, or a list of them.
+
+    Raises:
+        RecipeError: An architecture without weights.
+    """
+    from robustill.models import MODELS
+
+    if isinstance(teacher, tuple):
+        return [teacher_networks(each, data) for each in teacher]
+    table = _table(teacher)
+    if table.source in MODELS and not Path(table.source).exists():
+        raise RecipeError(
+            f"teacher {table.source!r} is an architecture without trained weights", "name a run folder or a file"
+        )
+    return _loaded(table, data)
+
+
+def _table(teacher: Teacher) -> TeacherTable:
+    return TeacherTable(source=teacher) if isinstance(teacher, str) else teacher
+
+
+def _loaded(table: TeacherTable, data: Data) -> nn.Module:
+    from robustill.models import load_model
+
+    given: dict[str, Any] = {
+        key: value for key, value in (("mean", table.mean), ("std", table.std)) if value is not None
+    }
+    return load_model(table.source, num_classes=data.num_classes, shape=data.shape, **given, **table.arguments)
+
+
+def _built(table: TeacherTable, data: Data, *, normalize: bool) -> nn.Module:
+    from robustill.data.statistics import channel_statistics
+    from robustill.models import build_model
+
+    mean, std = channel_statistics(data.train) if normalize else (table.mean, table.std)
+    return build_model(
+        table.source, num_classes=data.num_classes, shape=data.shape, mean=mean, std=std, **table.arguments
+    )
