@@ -118,3 +118,96 @@ def _any_loss(name: str, z: Tensor, other: Tensor, y: Tensor = Y) -> Tensor:
     if name == "mart":
         return losses.mart(z, other, y, lam=5.0)
     return getattr(losses, name)(z, y)  # type: ignore[no-any-return]
+
+
+def test_probabilities_are_those_of_the_loops_at_any_temperature() -> None:
+    z = logits(8)
+    for t in (1.0, 4.0):
+        expected = torch.stack(
+            [torch.stack(reference.probabilities([v / t for v in row])) for row in reference.rows(z)]
+        )
+        torch.testing.assert_close(losses.probabilities(z, temperature=t), expected, rtol=1e-12, atol=0)
+    assert losses.probabilities(z.detach().bfloat16()).dtype == torch.float32
+
+
+def test_soft_cross_entropy_is_linear_in_its_target_and_keeps_its_graph() -> None:
+    z, target = logits(1), logits(2).detach().softmax(1).requires_grad_()
+    log_q = [[value.log() for value in reference.probabilities(row)] for row in reference.rows(z)]
+    theirs = torch.stack(
+        [-sum(p * q for p, q in zip(ps, qs, strict=True)) for ps, qs in zip(target, log_q, strict=True)]
+    )
+    ours = losses.soft_cross_entropy(z, target)
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+    found = torch.autograd.grad(ours.sum(), (z, target), retain_graph=True)
+    torch.testing.assert_close(found, torch.autograd.grad(theirs.sum(), (z, target)), rtol=1e-9, atol=1e-12)
+    hard = torch.nn.functional.one_hot(Y, 5).double()
+    torch.testing.assert_close(losses.soft_cross_entropy(z, hard), losses.cross_entropy(z, Y))
+    both = losses.soft_cross_entropy(z, losses.probabilities(logits(2)))
+    torch.testing.assert_close(both, losses.kl_div(z, logits(2)) + losses.entropy(logits(2)))
+
+
+@pytest.mark.parametrize("order", [0.25, 0.5, 2.0, 5.0])
+def test_the_entropy_of_an_order_is_renyis(order: float) -> None:
+    z = logits(9)
+    sums = [sum(p**order for p in reference.probabilities(row)) for row in reference.rows(z)]
+    theirs = torch.stack([torch.log(s) / (1 - order) for s in sums])  # type: ignore[arg-type]
+    ours = losses.entropy(z, order=order)
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+    (slope,) = torch.autograd.grad(ours.sum(), z, retain_graph=True)
+    torch.testing.assert_close(slope, torch.autograd.grad(theirs.sum(), z)[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(losses.entropy(torch.zeros(1, 5), order=order), torch.tensor([math.log(5)]))
+    assert bool((ours < losses.entropy(z)).all()) is (order > 1)
+
+
+def test_renyis_entropy_tends_to_shannons() -> None:
+    z = logits(9).detach()
+    gaps = [(losses.entropy(z, order=1 + step) - losses.entropy(z)).abs().max().item() for step in (1e-1, 1e-3, -1e-3)]
+    assert gaps[0] > 0.01
+    assert max(gaps[1:]) < 1e-3
+
+
+def test_distances_are_means_over_features_and_angles() -> None:
+    a, b = logits(1), logits(2)
+    square = torch.stack([sum((p - q) ** 2 for p, q in zip(x, y, strict=True)) / 5 for x, y in zip(a, b, strict=True)])
+    torch.testing.assert_close(losses.squared_distance(a, b), square, rtol=1e-12, atol=0)
+    torch.testing.assert_close(losses.squared_distance(a, b).mean(), torch.nn.functional.mse_loss(a, b))
+    dots = torch.stack(
+        [(x * y).sum() / (x.square().sum().sqrt() * y.square().sum().sqrt()) for x, y in zip(a, b, strict=True)]
+    )
+    torch.testing.assert_close(losses.cosine_distance(a, b), 1 - dots, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        losses.cosine_distance(a, 3 * a), torch.zeros(6, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(losses.cosine_distance(a, -a), torch.full((6,), 2.0, dtype=torch.float64))
+    for distance in (losses.squared_distance, losses.cosine_distance):
+        slopes = torch.autograd.grad(distance(a, b).sum(), (a, b))
+        assert all(slope.abs().max() > 0 for slope in slopes)
+
+
+@pytest.mark.parametrize("order", [0.5, 1.0, 2.0])
+def test_the_entropy_of_certainty_is_zero_with_a_finite_gradient(order: float) -> None:
+    z = torch.tensor([[1e4, 0.0, -1e4], [0.0, 0.0, 0.0]], requires_grad=True)
+    value = losses.entropy(z, order=order)
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert value[0].item() == 0
+    assert torch.isfinite(slope).all()
+
+
+def test_features_of_zero_have_finite_distances_and_gradients() -> None:
+    a, b = torch.zeros(2, 4, requires_grad=True), torch.tensor([[0.0] * 4, [1.0, 2.0, 0.0, 0.0]])
+    for distance in (losses.squared_distance, losses.cosine_distance):
+        value = distance(a, b)
+        (slope,) = torch.autograd.grad(value.sum(), a)
+        assert torch.isfinite(value).all()
+        assert torch.isfinite(slope).all()
+    assert losses.cosine_distance(a, b).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["soft_cross_entropy", "squared_distance", "cosine_distance"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_pairs_are_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    a, b = logits(6).detach().to(dtype), logits(7).detach().to(dtype)
+    b = b.float().softmax(1).to(dtype) if name == "soft_cross_entropy" else b
+    found = getattr(losses, name)(a, b)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, getattr(losses, name)(a.float(), b.float()))

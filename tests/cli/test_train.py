@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from robustill import demo
 from robustill.models import load_model
@@ -54,6 +55,24 @@ def test_a_finished_run_resumes_to_the_same_result(robustill: Robustill, trained
     assert robustill("train", "digits_standard_cnn-small", "--out", trained, "--resume", "--json").json == first.json
     for name, content in before.items():
         assert (trained / name).read_bytes() == content, name
+
+
+def test_a_wrapper_and_a_network_that_learns_beside_the_student(robustill: Robustill) -> None:
+    tables = ["method={name = 'fair_ard', beta = 1, base = {name = 'peeraid', gamma2 = '1/100'}}", "attack.steps=1"]
+    tables += ["teachers.peer=cnn_small", "training.guides.peer.optimizer.lr=0.01", "data.limit=200"]
+    changes = [word for table in tables for word in ("--set", table)]
+    first = robustill("train", "digits_pgd-at_cnn-small", *QUICK, *changes, "--out", "run", "--json")
+    assert first.code == 0, first.err
+    recipe = load_recipe("run")
+    assert recipe.method.base is not None
+    assert recipe.method.base.model_extra == {"gamma2": "1/100"}
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    epoch = lines[-1]
+    assert epoch.keys() >= {"peer_right_adv", "lowest", "probe"}
+    assert epoch["probe"].keys() == {"peer_clean", "peer_on_its_own", "peer_on_the_students"}
+    peer, student = load_model("run/peer_last.safetensors"), load_model("run/student_last.safetensors")
+    assert not torch.equal(next(peer.parameters()), next(student.parameters()))
+    assert robustill("train", "run", "--resume", "--json").json == first.json
 
 
 def test_a_used_folder_is_not_overwritten(robustill: Robustill, trained: Path) -> None:

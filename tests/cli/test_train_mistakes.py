@@ -89,6 +89,10 @@ def test_float_images_in_0_to_255(robustill: Robustill) -> None:
         (["--set", "training.awp.gamma=0.01"], ["AWP needs a method with an adversary", "awp.gamma = 0"]),
         (["--set", "training.selection.metric=robust"], ["needs a radius above 0", "set selection.eps"]),
         (["--mixed-precision", "fp8"], ["training.mixed_precision = 'fp8'"]),
+        (["--set", "method.name=igdm"], ["method: igdm wraps another method", "add a table [method.base]"]),
+        (["--set", "method.base.name=ard"], ["method.base: standard wraps no method", "remove the table"]),
+        (["--set", "method.name=peeraid"], ["peeraid needs peer", "--set teachers.peer=ARCHITECTURE"]),
+        (["--set", "training.guides.peer.optimizer.lr=1"], ["training.guides.peer", "trains the student alone"]),
     ],
     ids=lambda value: value[1] if value[0].startswith("--") else "",
 )

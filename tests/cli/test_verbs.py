@@ -10,7 +10,7 @@ import pytest
 
 from robustill import __version__, cli
 from robustill.data import DATASETS
-from robustill.methods import METHODS
+from robustill.methods import METHODS, Wrapper
 from robustill.models import MODELS, build_model
 from robustill.recipe import shipped_recipes
 from tests.cli.command import Robustill, refused
@@ -52,7 +52,7 @@ def test_list_methods_is_the_cards(robustill: Robustill) -> None:
         assert each["paper"], each
         assert each["inner"], each
         assert each["outer"], each
-        assert each["networks"][0] == "student"
+        assert each["networks"][0] == ("base" if issubclass(METHODS[each["name"]], Wrapper) else "student")
     rslad = {each["name"]: each for each in found}["rslad"]
     assert rslad["inner"] == "KL(T(x) || S(x'))"
     assert "2108.07969" in rslad["paper"]

@@ -142,7 +142,7 @@ def test_it_does_nothing_when_it_should_not(how: str) -> None:
         wrapped.eval()
     first, second = optimizer_of(plain), optimizer_of(wrapped)
     for epoch in range(2):
-        wrapped.begin_epoch(epoch, 1.0)
+        wrapped.begin_epoch(epoch, 1.0, 10)
         assert step(wrapped, second, epoch) == step(plain, first, epoch)
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), wrapped.parameters(), strict=True))
 
@@ -154,7 +154,7 @@ def test_warm_up_ends_and_the_wrapped_method_hears_of_every_epoch() -> None:
     started = []
     for epoch in range(4):
         before = [weight.detach().clone() for weight in wrapped.parameters()]
-        wrapped.begin_epoch(epoch, 0.1)
+        wrapped.begin_epoch(epoch, 0.1, 10)
         wrapped(*batch())
         started.append(any(not torch.equal(a, b) for a, b in zip(before, wrapped.parameters(), strict=True)))
         wrapped.after_step()

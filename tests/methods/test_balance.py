@@ -204,13 +204,13 @@ def test_balances_rest_in_eval_mode(build: type[Method]) -> None:
 def test_the_rates_follow_the_learning_rate() -> None:
     plain, both = mtard(weight_rate=0.5), bmtard(weight_rate=0.5, temperature_rate=0.25)
     for scale in (1.0, 0.1, 0.01):
-        plain.begin_epoch(3, scale)
-        both.begin_epoch(3, scale)
+        plain.begin_epoch(3, scale, 10)
+        both.begin_epoch(3, scale, 10)
         assert plain.balance.rate == pytest.approx(0.5 * scale)
         assert (both.losses.rate, both.entropies.rate) == pytest.approx((0.5 * scale, 0.25 * scale))
     still = twin(both)
     x, y = batch(dtype=torch.float64)
-    still.begin_epoch(0, 0.0)
+    still.begin_epoch(0, 0.0, 10)
     still(x, y)
     assert still.entropies.temperatures.tolist() == [1.0, 1.0]  # type: ignore[union-attr, operator]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks import correct, eval_mode
-from robustill.methods import METHODS, Method, Standard, card
+from robustill.methods import METHODS, Method, Standard, Wrapper, card
 from robustill.methods.base import AdversarialMethod, Loss
 from robustill.models import Frozen
 from tests.methods.tiny import ATTACK, batch, conv_bn, gradients, linear, twin
@@ -30,7 +30,32 @@ CASES: dict[str, Callable[[nn.Module, nn.Module, nn.Module], Method]] = {
     "adaad": lambda s, t, n: METHODS["adaad"](s, t, attack=ATTACK),
     "mtard": lambda s, t, n: METHODS["mtard"](s, t, n, attack=ATTACK),
     "bmtard": lambda s, t, n: METHODS["bmtard"](s, t, n, attack=ATTACK),
+    "hat": lambda s, t, n: METHODS["hat"](s, n, attack=ATTACK),
+    "lbgat": lambda s, t, n: METHODS["lbgat"](s, another(s), attack=ATTACK),
+    "iad": lambda s, t, n: METHODS["iad"](s, t, n, begin=0, attack=ATTACK),
+    "akd": lambda s, t, n: METHODS["akd"](s, [t, n], attack=ATTACK),
+    "akd2": lambda s, t, n: METHODS["akd2"](s, t, n, attack=ATTACK),
+    "absld": lambda s, t, n: METHODS["absld"](s, t, attack=ATTACK),
+    "adaiad": lambda s, t, n: METHODS["adaiad"](s, t, begin=0, temperature=3.0, attack=ATTACK),
+    "dgad": lambda s, t, n: METHODS["dgad"](s, t, attack=ATTACK),
+    "saad": lambda s, t, n: METHODS["saad"](s, t, beta=0.5, attack=ATTACK),
+    "ciard": lambda s, t, n: METHODS["ciard"](s, t, n, begin=0, attack=ATTACK),
+    "peeraid": lambda s, t, n: METHODS["peeraid"](s, another(s), attack=ATTACK),
+    "igdm": lambda s, t, n: METHODS["igdm"](METHODS["rslad"](s, t, attack=ATTACK)),
+    "fair_ard": lambda s, t, n: METHODS["fair_ard"](METHODS["ard"](s, t, attack=ATTACK)),
+    "vfd_adv": lambda s, t, n: METHODS["vfd_adv"](METHODS["pgd_at"](s, attack=ATTACK), n),
 }
+
+
+def another(student: nn.Module) -> nn.Module:
+    """Return a network like the student with fresh weights of its own."""
+    network = copy.deepcopy(student)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        for module in network.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    return network
 
 
 @cache
@@ -96,9 +121,11 @@ def test_its_teachers_are_untouched_and_out_of_sight(name: str) -> None:
         assert not any(module.training for module in network.modules())
         assert not any(weight.requires_grad or weight.grad is not None for weight in network.parameters())
         assert seen.isdisjoint(id(tensor) for tensor in [*network.parameters(), *network.buffers()])
-    known = {f"student.{key}" for key in method.student.state_dict()}
-    extra = sum(value.numel() for key, value in method.state_dict().items() if key not in known)
-    assert known <= set(method.state_dict())
+    saved = {id(value): value for value in method.state_dict(keep_vars=True).values()}
+    trained = {id(v) for network in method.trained().values() for v in network.state_dict(keep_vars=True).values()}
+    assert method.trained()["student"] is method.student
+    assert {id(weight) for weight in method.parameters()} <= trained <= set(saved)
+    extra = sum(value.numel() for key, value in saved.items() if key not in trained)
     assert extra < 20, "adaptive state is a few numbers; a network has leaked into the checkpoint"
 
 
@@ -222,14 +249,20 @@ def test_bfloat16_autocast_stays_close_to_float32(name: str) -> None:
 @every_method
 def test_a_run_resumed_from_its_state_gives_bit_equal_losses(name: str) -> None:
     straight = build(name)
-    straight.begin_epoch(0, 1.0)
+    straight.begin_epoch(0, 1.0, 4)
     fit(straight, steps=4)
+    straight.end_epoch()
+    straight.begin_epoch(1, 0.1, 4)
+    fit(straight, steps=2, seed=4)
     saved = copy.deepcopy(straight.state_dict())
     resumed = build(name)
     resumed.load_state_dict(saved)
-    for method in (straight, resumed):
-        method.begin_epoch(1, 0.1)
-    assert fit(resumed, steps=4, seed=10) == fit(straight, steps=4, seed=10)
+    resumed.begin_epoch(1, 0.1, 4)
+    for epoch, seed in ((1, 10), (2, 20)):
+        assert fit(resumed, steps=4, seed=seed) == fit(straight, steps=4, seed=seed)
+        for method in (straight, resumed):
+            method.end_epoch()
+            method.begin_epoch(epoch + 1, 0.1, 4)
     pairs = itertools.zip_longest(straight.state_dict().items(), resumed.state_dict().items())
     assert all(a[0] == b[0] and torch.equal(a[1], b[1]) for a, b in pairs)
 
@@ -247,7 +280,7 @@ def test_its_card_can_be_read(name: str) -> None:
     found = card(name, METHODS[name])
     for field in ("title", "paper", "inner", "outer", "state", "settings"):
         assert getattr(found, field).strip(), field
-    assert found.networks[0] == "student"
+    assert found.networks[0] == ("base" if issubclass(METHODS[name], Wrapper) else "student")
     assert found.name == name
     assert found.to_json()["outer"] == found.outer
 

@@ -1,4 +1,4 @@
-"""Every method's loss against the formula typed again from its paper: value, gradient, order of forwards."""
+"""Every method against loops: value, gradient, who learns, what the adversary climbs, the order of forwards."""
 
 from __future__ import annotations
 
@@ -9,96 +9,75 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustill.methods import ARD, BMTARD, KD, MART, METHODS, MTARD, PGDAT, RSLAD, TRADES, AdaAD, Method, Standard
+from robustill.attacks import eval_mode
+from robustill.methods import CIARD, DGAD, METHODS, SAAD, PeerAiD
 from robustill.methods.base import AdversarialMethod
+from tests.methods.cases import CASES
+from tests.methods.scene import Case, agree, loss, twin
 from tests.methods.tiny import batch, conv, conv_bn, gradients, linear, nearby, teacher
-from tests.reference import balance
+from tests.reference import balance, distilled, guided
 from tests.reference import methods as reference
 
-Build = Callable[[nn.Module, nn.Module, nn.Module], Method]
-Formula = Callable[[nn.Module, nn.Module, nn.Module, Tensor, Tensor, Tensor], Tensor]
-
-
-def halves(s: nn.Module, t: nn.Module, n: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> Tensor:
-    """The first step of both forms of MTARD: weights 1/2, temperatures 1."""
-    adv, nat, _, _ = reference.two_teachers(s, t, n, x, x_adv, (1.0, 1.0))
-    return 0.5 * adv + 0.5 * nat
-
-
-# Settings are unlike the defaults where a default (alpha = 1) would hide a term.
-CASES: dict[str, tuple[Build, Formula]] = {
-    "standard": (lambda s, t, n: Standard(s), lambda s, t, n, x, a, y: reference.standard(s, x, y)),
-    "kd": (
-        lambda s, t, n: KD(s, t, alpha=0.7, temperature=3.0),
-        lambda s, t, n, x, a, y: reference.kd(s, t, x, y, alpha=0.7, t=3.0),
-    ),
-    "pgd_at": (lambda s, t, n: PGDAT(s), lambda s, t, n, x, a, y: reference.pgd_at(s, x, a, y)),
-    "trades": (lambda s, t, n: TRADES(s), lambda s, t, n, x, a, y: reference.trades(s, x, a, y, beta=6.0)),
-    "mart": (lambda s, t, n: MART(s, lam=6.0), lambda s, t, n, x, a, y: reference.mart(s, x, a, y, lam=6.0)),
-    "ard": (
-        lambda s, t, n: ARD(s, t, alpha=0.8, temperature=5.0),
-        lambda s, t, n, x, a, y: reference.ard(s, t, x, a, y, alpha=0.8, t=5.0),
-    ),
-    "rslad": (lambda s, t, n: RSLAD(s, t), lambda s, t, n, x, a, y: reference.rslad(s, t, x, a, alpha=5 / 6)),
-    "adaad": (
-        lambda s, t, n: AdaAD(s, t, alpha=0.6),
-        lambda s, t, n, x, a, y: reference.adaad(s, t, x, a, alpha=0.6),
-    ),
-    "mtard": (lambda s, t, n: MTARD(s, t, n), halves),
-    "bmtard": (lambda s, t, n: BMTARD(s, t, n), halves),
-}
-
-
-def loss(method: Method, x: Tensor, x_adv: Tensor, y: Tensor) -> Tensor:
-    found = method.outer(x, x_adv, y) if isinstance(method, AdversarialMethod) else method(x, y)
-    return found.total
+ATTACKED = [name for name in CASES if CASES[name].inner]
 
 
 def test_every_method_that_is_given_here_exists_and_none_is_missing() -> None:
-    assert set(METHODS) - set(CASES) == set()
+    assert {name.split()[0] for name in CASES} == set(METHODS)
+    assert set(ATTACKED) >= {name for name, method in METHODS.items() if issubclass(method, AdversarialMethod)}
 
 
 @pytest.mark.parametrize("net", [linear, conv, conv_bn])
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_agree_with_the_loops(name: str, net: Callable[[int], nn.Module]) -> None:
-    build, formula = CASES[name]
-    student, robust, natural = net(0).double(), teacher(1).double().eval(), teacher(2).double().eval()
-    double = copy.deepcopy(student)
-    x, y = batch(5, dtype=torch.float64)
-    x_adv = nearby(x)
-    ours = loss(build(student, robust, natural).train(), x, x_adv, y)
-    theirs = formula(double.train(), robust, natural, x, x_adv, y)
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-9)
-    expected = gradients(theirs, double)
-    assert max(float(g.abs().max()) for g in expected) > 1e-3
-    torch.testing.assert_close(gradients(ours, student), expected, rtol=1e-7, atol=1e-11)
+    agree(CASES[name], CASES[name].scene(net))
 
 
+@pytest.mark.parametrize("net", [conv, conv_bn])
+@pytest.mark.parametrize("name", ATTACKED)
+def test_the_adversary_climbs_what_the_loops_say(name: str, net: Callable[[int], nn.Module]) -> None:
+    case = CASES[name]
+    scene = case.scene(net)
+    scene.a.requires_grad_()
+    method, double = case.method(scene), twin(scene, "")
+    with eval_mode(method):
+        ours = method.inner(scene.x, scene.y)(scene.a)
+    theirs = torch.stack(case.inner(double))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+    (mine,) = torch.autograd.grad(ours.sum(), scene.a)
+    (other,) = torch.autograd.grad(theirs.sum(), double.a)
+    assert other.abs().max() > 1e-3
+    torch.testing.assert_close(mine, other, rtol=1e-7, atol=1e-11)
+
+
+# What the papers say of the order, and of a second run of S(x').
 ORDERS = {
     "pgd_at": ("adv",),
     "trades": ("nat", "adv"),
     "ard": ("adv", "nat"),
+    "iad": ("adv", "nat"),
     "rslad": ("adv", "nat"),
+    "absld": ("adv", "nat"),
     "mtard": ("adv", "nat"),
     "bmtard": ("adv", "nat"),
+    "ciard": ("adv", "nat"),
+    "peeraid": ("adv", "nat"),
+    "peeraid twice": ("adv", "adv", "nat"),
+    "fair_ard": ("adv", "nat"),
 }
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_batch_norm_sees_the_batches_in_the_order_of_the_paper(name: str) -> None:
-    student = conv_bn(0)
-    right, wrong = copy.deepcopy(student).train(), copy.deepcopy(student).train()
-    x, y = batch()
-    x_adv = nearby(x)
-    method = CASES[name][0](student, teacher(1), teacher(2)).train()
-    loss(method, x, x_adv, y)
-    for which in ORDERS[name]:
-        right(x_adv if which == "adv" else x)
-    for which in reversed(ORDERS[name]):
-        wrong(x_adv if which == "adv" else x)
-    found, expected, other = (dict(net.named_buffers()) for net in (student, right, wrong))
+    case = CASES[name]
+    scene = case.scene(conv_bn)
+    right, wrong = copy.deepcopy(scene.s).train(), copy.deepcopy(scene.s).train()
+    loss(case.method(scene), scene.x, scene.a, scene.y)
+    for network, order in ((right, ORDERS[name]), (wrong, ORDERS[name][::-1])):
+        for which in order:
+            network(scene.a if which == "adv" else scene.x)
+    found, expected, other = (dict(net.named_buffers()) for net in (scene.s, right, wrong))
     assert all(torch.equal(found[key], expected[key]) for key in expected)
-    if len(ORDERS[name]) == 2:
+    if len(ORDERS[name]) > 1:
         assert not torch.equal(found["1.running_mean"], other["1.running_mean"])
 
 
@@ -111,7 +90,89 @@ def test_a_clean_forward_of_weight_zero_still_moves_batch_norm(name: str) -> Non
     assert student[1].num_batches_tracked == 2  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", ["mtard", "bmtard"])
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("wrong", [0, 2, 5])
+def test_dgad_by_how_often_its_teacher_is_wrong(wrong: int, legacy: bool) -> None:
+    case = Case(
+        lambda v: DGAD(v.s, v.t, beta=1.7, legacy_mnv2=legacy),
+        lambda v: distilled.dgad(v.s, v.t, v.x, v.a, v.y, beta=1.7, legacy=legacy),
+    )
+    scene = case.scene(conv_bn)
+    scene.y = told(scene.t, scene.x, wrong)
+    scene.a[3:] = 1 - scene.x[3:]
+    misled = (scene.t(scene.a).argmax(1) != scene.y)[wrong:]
+    assert wrong == 5 or 0 < misled.sum() < len(misled)
+    agree(case, scene)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("wrong", [0, 2, 5])
+def test_ciard_by_how_often_its_clean_teacher_is_wrong(wrong: int, begun: bool) -> None:
+    case = Case(
+        lambda v: CIARD(v.s, v.t, v.n, balance=False, begin=0 if begun else 1),
+        lambda v: guided.ciard(v.s, v.t, v.n, v.x, v.a, v.y, begun=begun, t_push=5.0),
+        trains="st" if begun else "s",
+    )
+    scene = case.scene(conv_bn)
+    scene.y = told(scene.n, scene.a, wrong)
+    agree(case, scene)
+
+
+def told(network: nn.Module, x: Tensor, wrong: int) -> Tensor:
+    """Return labels by which the network is wrong on the first images and right on the others."""
+    y = network.eval()(x).argmax(1)
+    y[:wrong] = (y[:wrong] + 1) % 3
+    return y
+
+
+def test_the_robust_teacher_of_ciard_learns_the_labels_and_nothing_else() -> None:
+    scene = CASES["ciard"].scene(conv_bn)
+    double = twin(scene, "st")
+    ours = loss(CASES["ciard"].method(scene), scene.x, scene.a, scene.y)
+    labels = reference.pgd_at(double.t, double.x, double.a, double.y)
+    torch.testing.assert_close(gradients(ours, scene.t), gradients(labels, double.t), rtol=1e-7, atol=1e-11)
+
+
+# One term alone: gamma1, gamma2, lam1, lam2, lam3, and which networks learn from it.
+TERMS = [
+    ((1.0, 0.0, 0.0, 0.0, 0.0), "p", False),
+    ((0.0, 1.0, 0.0, 0.0, 0.0), "sp", False),
+    ((0.0, 1.0, 0.0, 0.0, 0.0), "p", True),
+    ((0.0, 0.0, 1.0, 0.0, 0.0), "s", False),
+    ((0.0, 0.0, 0.0, 1.0, 0.0), "s", False),
+    ((0.0, 0.0, 0.0, 0.0, 1.0), "s", False),
+]
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize(("term", "learns", "detach"), TERMS)
+def test_who_learns_from_each_term_of_peeraid(term: tuple[float, ...], learns: str, detach: bool, compat: bool) -> None:
+    names = ("gamma1", "gamma2", "lam1", "lam2", "lam3")
+    settings = dict(zip(names, term, strict=True), temperature=3.0, peer_temperature=2.0, bn_compat=compat)
+    case = Case(
+        lambda v: PeerAiD(v.s, v.p, detach_student_in_peer_loss=detach, **settings),
+        lambda v: guided.peeraid(
+            v.s, v.p, v.x, v.a, v.y, gamma=term[:2], lam=term[2:], t=3.0, t_peer=2.0, detach=detach
+        ),
+        trains=learns,
+        awake="sp",
+    )
+    agree(case, case.scene(conv_bn))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.7])
+def test_saad_on_one_example_keeps_its_clean_term_alone(beta: float) -> None:
+    case = Case(
+        lambda v: SAAD(v.s, v.t, beta=beta),
+        lambda v: distilled.saad(v.s, v.t, v.x, v.a, igdm=1.0, beta=beta, scale=5.0, order=1, ramp=1.0),
+    )
+    scene = case.scene(conv, size=1)
+    agree(case, scene, least=1e-3 if beta else 0.0)
+    clean = reference.adaad(scene.s, scene.t, scene.x, scene.a, alpha=0.0)
+    assert loss(case.method(scene), scene.x, scene.a, scene.y).item() == pytest.approx(beta * clean.item())
+
+
+@pytest.mark.parametrize("name", ["mtard", "bmtard", "ciard"])
 def test_balanced_methods_follow_the_loops_over_several_steps(name: str) -> None:
     student, robust, natural = conv(0).double(), teacher(1).double().eval(), teacher(2).double().eval()
     double = copy.deepcopy(student)
@@ -126,14 +187,17 @@ def test_balanced_methods_follow_the_loops_over_several_steps(name: str) -> None
         now = (adv.item(), nat.item())
         first = first or now
         weights = balance.journal(weights, now, first, 0.025)
-        if name == "bmtard":
-            tau = balance.temperatures(tau, h_adv, h_nat, 0.001)
         theirs = weights[0] * adv + weights[1] * nat
+        if name == "ciard":
+            nets = (double, robust, natural)
+            theirs = guided.ciard(*nets, x, x_adv, y, begun=False, t_push=5.0, weights=weights, tau=tau)
+        if name != "mtard":
+            tau = balance.temperatures(tau, h_adv, h_nat, 0.001)
         assert total.item() == pytest.approx(theirs.item(), rel=1e-8)
         for optimizer, value in zip(optimizers, (total, theirs), strict=True):
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     assert abs(weights[0] - 0.5) > 1e-4
-    assert (tau != (1.0, 1.0)) == (name == "bmtard")
+    assert (tau != (1.0, 1.0)) == (name != "mtard")
     torch.testing.assert_close(list(student.parameters()), list(double.parameters()), rtol=1e-8, atol=1e-10)

@@ -32,6 +32,11 @@ def with_key(key: str, value: Any) -> dict[str, Any]:
     return tree
 
 
+def tree(method: dict[str, Any], teachers: dict[str, Any] | None = None, **tables: Any) -> dict[str, Any]:
+    """Return a recipe for digits with this `[method]`, these `[teachers]` and further tables."""
+    return {**PLAIN, "method": method, "teachers": teachers or {}, **tables}
+
+
 def teacher(path: Path) -> Path:
     """Save an untrained network for digits."""
     torch.manual_seed(7)

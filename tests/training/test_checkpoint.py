@@ -86,7 +86,7 @@ def test_a_checkpoint_that_would_run_a_program_is_refused(
     form: str, run: Path, tiny_data: Data, tmp_path: Path
 ) -> None:
     marker = tmp_path / "executed"
-    state = {"format": 1, "method": _Payload(marker)}
+    state = {"format": 2, "method": _Payload(marker)}
     if form == "pickle":
         (run / "last.pt").write_bytes(pickle.dumps(state, protocol=2))
     else:
@@ -102,14 +102,14 @@ def test_a_checkpoint_that_would_run_a_program_is_refused(
 
 def test_a_file_of_other_code(run: Path, tiny_data: Data) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(2)}}, run / "last.pt")
-    assert "not a robustill checkpoint of format 1" in resume(run, tiny_data)
+    assert "not a robustill checkpoint of format 2" in resume(run, tiny_data)
     torch.save([1, 2], run / "last.pt")
-    assert "not a robustill checkpoint of format 1" in resume(run, tiny_data)
+    assert "not a robustill checkpoint of format 2" in resume(run, tiny_data)
 
 
 @pytest.mark.parametrize("state", [{}, {"settings": 3}, {"settings": {}, "digests": {}}])
 def test_a_checkpoint_that_lacks_parts(state: dict[str, Any], run: Path, tiny_data: Data) -> None:
-    torch.save({"format": 1, **state}, run / "last.pt")
+    torch.save({"format": 2, **state}, run / "last.pt")
     message = resume(run, tiny_data)
     assert "does not fit this run" in message or "belongs to another run" in message
 

@@ -67,7 +67,7 @@ class Breaking(Method):
         self.student, self.at, self.gradient = student, (epoch, step), gradient
         self.epoch = self.step = 0
 
-    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.epoch, self.step = epoch, 0
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:

@@ -31,12 +31,23 @@ class Killed(BaseException):
 
 def method(name: str, architecture: str = "cnn_small") -> Method:
     torch.manual_seed(1)
-    nets = [build_model("cnn_small", num_classes=3, shape=(1, 8, 8)) for _ in networks(METHODS[name])[1:]]
+    nets = [build_model("cnn_small", num_classes=3, shape=(1, 8, 8)) for _ in networks(METHODS[name])[1:] or [0]]
+    nets = nets[: max(len(networks(METHODS[name])) - 1, int(name == "fair_ard"))]
     student = build_model(
         architecture, num_classes=3, shape=(1, 8, 8), **({"width": 4} if "res" in architecture else {})
     )
     attack = {} if name in ("standard", "kd") else {"attack": ATTACK}
-    return METHODS[name](student, *nets, **attack)
+    changes = {"begin": 1} if name in ("iad", "ciard") else {}
+    if name == "fair_ard":
+        return METHODS[name](METHODS["ard"](student, *nets[:1], temperature=3.0, **attack))
+    if name == "vfd_adv":
+        return METHODS[name](METHODS["pgd_at"](student, **attack), wide(), alpha=0.1)
+    return METHODS[name](student, *nets, **attack, **changes)
+
+
+def wide() -> torch.nn.Module:
+    """Return a network with 512 penultimate features, where the student has 100."""
+    return build_model("cnn_wide", num_classes=3, shape=(1, 8, 8))
 
 
 def settings(**changes: object) -> Settings:
@@ -65,6 +76,19 @@ CASES = {
         {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "cosine"}},
     ),
     "standard, clipped, one-cycle": ("standard", "cnn_small", {"clip_norm": 0.1, "schedule": {"name": "one_cycle"}}),
+    "peeraid, swa and a peer's own optimizer": (
+        "peeraid",
+        "cnn_small",
+        {
+            "average": {"name": "swa", "start": 1},
+            "guides": {"peer": {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "cosine"}}},
+        },
+    ),
+    "ciard, a teacher that learns": ("ciard", "cnn_small", {"guides": {"teacher_adv": {"optimizer": {"lr": 1e-3}}}}),
+    "fair_ard, class weights": ("fair_ard", "cnn_small", {"loss_scale": 0.1}),
+    "vfd_adv, a projection": ("vfd_adv", "cnn_small", {"awp": {"gamma": 0.01}}),
+    "absld, class temperatures": ("absld", "cnn_small", {}),
+    "iad, trust from the second epoch": ("iad", "cnn_small", {}),
     "pgd_at, bf16": ("pgd_at", "cnn_small", {"mixed_precision": "bf16", "channels_last": True}),
 }
 

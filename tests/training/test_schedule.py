@@ -1,5 +1,7 @@
 """The learning rate at every epoch of the published schedules."""
 
+import math
+
 import pytest
 import torch
 
@@ -74,7 +76,7 @@ class Listening(Standard):
         super().__init__(student)
         self.heard: list[float] = []
 
-    def begin_epoch(self, epoch: int, lr_scale: float) -> None:
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.heard.append(lr_scale)
 
 
@@ -95,3 +97,12 @@ def test_the_loop_follows_the_schedule(tiny_data: Data) -> None:
         train(method, tiny_data, settings, progress=False)
     assert method.heard == pytest.approx([1, 0.1, 0.1, 0.01])
     assert used == pytest.approx([0.02] * 2 + [0.002] * 4 + [0.0002] * 2)
+
+
+def test_cosine_can_wait_and_be_damped() -> None:
+    schedule = ScheduleSettings(name="cosine", start=150, damping=0.01)
+    found = rates(schedule, 300)
+    assert found[:151] == [0.1] * 151
+    assert found[225] == pytest.approx(0.1 * 0.5 * math.exp(-0.01 * 0.25), rel=1e-12)
+    assert lr_scale(schedule, 300, 300) == pytest.approx(0, abs=1e-12)
+    assert lr_scale(ScheduleSettings(name="cosine", start=9), 5, 3) == 1.0

@@ -44,10 +44,11 @@ class IGDM(Wrapper):
         self, base: Method, teacher: nn.Module | None = None, *, alpha: float = 1.0, b: float = 1.0, g: float = 1.0
     ) -> None:
         super().__init__(base)
-        own = getattr(base, "teacher", getattr(base, "teacher_adv", None))
+        own = getattr(self.innermost, "teacher", getattr(self.innermost, "teacher_adv", None))
         found = own if teacher is None else Frozen(teacher)
         if not isinstance(found, Frozen):
-            raise InputError(f"IGDM needs a teacher, and {type(base).__name__} has none", "name one: teacher=...")
+            what = type(self.innermost).__name__
+            raise InputError(f"IGDM needs a teacher, and {what} has none", "name one: teacher=...")
         self.teacher = found
         self.alpha, self.b, self.g = alpha, b, g
         self.ramp, self._peaks = 1.0, list[Tensor]()

@@ -82,7 +82,7 @@ class PeerAiD(AdversarialMethod):
         student_loss = self.lam1 * cross_entropy(adv, y)
         student_loss = student_loss + self.lam2 * t**2 * kl_div(adv, peer.detach(), temperature=t)
         student_loss = student_loss + self.lam3 * t**2 * kl_div(adv, nat, temperature=t)
-        right = (peer.argmax(1) == y).float()
+        right = (peer.argmax(1) == y).to(x.dtype)
         return Loss(student_loss + peer_loss, {"student": student_loss, "peer": peer_loss, "peer_right_adv": right})
 
     def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:

@@ -29,6 +29,11 @@ class Wrapper(AdversarialMethod):
         self.base = base
 
     @property
+    def innermost(self) -> AdversarialMethod:
+        """The method that all wrappers wrap."""
+        return self.base.innermost if isinstance(self.base, Wrapper) else self.base
+
+    @property
     def student(self) -> nn.Module:  # type: ignore[override]
         """The wrapped method's student."""
         return self.base.student
