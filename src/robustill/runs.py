@@ -46,11 +46,11 @@ def _check_teachers(method: Method, data: Data) -> None:
     import torch
 
     from robustill.diagnostics import chance_warning
-    from robustill.training.networks import check_networks, teachers
+    from robustill.training.networks import check_networks, pretrained
 
     check_networks(method, data, torch.device("cpu"))
-    for name, teacher in teachers(method).items():
-        warning = chance_warning(name, teacher.network, data)
+    for name, network in pretrained(method).items():
+        warning = chance_warning(name, network, data)
         if warning is not None:
             sys.stderr.write(f"warning: {warning}\n")
 

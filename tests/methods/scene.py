@@ -51,8 +51,15 @@ class Case:
     def scene(self, net: Callable[[int], nn.Module], size: int = 5) -> Scene:
         """Return networks and points to build the method on."""
         student, (x, y) = net(0), batch(size, dtype=torch.float64)
-        networks = [network.double() for network in (student, teacher(1), teacher(2), self.extra(student))]
-        return Scene(*networks, x, nearby(x), y)
+        s, t, n, p = (
+            network.double() for network in (student, teacher(1).eval(), teacher(2).eval(), self.extra(student))
+        )
+        a = nearby(x)
+        a[3:] = 1 - x[3:]
+        for network in (t, n):
+            swayed = network(x).argmax(1) != network(a).argmax(1)
+            assert size < 5 or 0 < swayed.sum() < 5, "a formula that asks a teacher at x instead of x' would go unseen"
+        return Scene(s, t, n, p, x, a, y)
 
     def method(self, scene: Scene) -> Method:
         """Return the method in train mode, at its epoch."""

@@ -95,8 +95,7 @@ def test_the_weights_of_fair_ard_follow_the_loops(name: str, low: float, high: f
         assert method.weights.tolist() == pytest.approx(weights, rel=1e-9)
         lasting |= {count for _, count in survived}
         assert max(weights) > 1.05 * min(weights)
-    assert lasting >= {0.0, 5.0}
-    assert lasting & {1.0, 2.0, 3.0, 4.0}
+    assert len(lasting) >= 5
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.5, 5.0), (0.9, 1.05)])

@@ -62,7 +62,7 @@ class Case(NamedTuple):
     x: Tensor
     y: Tensor
     shift: int = 0
-    scale: float = 10.0
+    scale: float = 1.0
     attack: PGD = SMALL
 
 

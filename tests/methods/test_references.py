@@ -99,7 +99,6 @@ def test_dgad_by_how_often_its_teacher_is_wrong(wrong: int, legacy: bool) -> Non
     )
     scene = case.scene(conv_bn)
     scene.y = told(scene.t, scene.x, wrong)
-    scene.a[3:] = 1 - scene.x[3:]
     misled = (scene.t(scene.a).argmax(1) != scene.y)[wrong:]
     assert wrong == 5 or 0 < misled.sum() < len(misled)
     agree(case, scene)

@@ -11,10 +11,10 @@ from torch import nn
 from robustill.attacks import PGD
 from robustill.data import Data
 from robustill.errors import InputError, ModelError
-from robustill.methods import IGDM, PGDAT, RSLAD, FairARD, PeerAiD, Standard, VFDAdv
+from robustill.methods import CIARD, IGDM, PGDAT, RSLAD, FairARD, PeerAiD, Standard, VFDAdv
 from robustill.models import Frozen, build_model, load_model
 from robustill.training import AWP, Settings, train
-from robustill.training.networks import check_networks, guides, method_name
+from robustill.training.networks import check_networks, guides, method_name, pretrained
 from robustill.training.run import Run
 
 ATTACK = PGD(eps=0.1, step_size=0.05, steps=2)
@@ -120,6 +120,12 @@ def test_a_projection_is_trained_but_no_classifier() -> None:
     assert list(method.trained()) == ["student", "projection"]
     assert guides(method) == {}
     assert guides(AWP(peeraid(), gamma=0.1)).keys() == {"peer"}
+
+
+def test_only_fresh_networks_may_know_nothing_at_the_start() -> None:
+    assert pretrained(FairARD(peeraid())) == {}
+    taught = CIARD(net(), net(1), net(2), attack=ATTACK)
+    assert set(pretrained(taught)) == {"teacher_adv", "teacher_nat"}
 
 
 def test_a_wrapped_method_is_called_by_all_its_names() -> None:

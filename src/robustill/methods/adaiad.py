@@ -3,8 +3,8 @@
 Paper: Huang et al., "Boosting Accuracy and Robustness of Student Models via Adaptive Adversarial Distillation",
     CVPR 2023.
 Inner: KL(T(x') || S(x')), gradient through both networks
-Outer: alpha (t^2 KL(T(x'; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x'))) + (1 - alpha) CE(S(x), y), with the trust
-    a = p_T(x')_y^beta per example, 1 before epoch `begin`
+Outer: alpha (t^2 KL(T(x'; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x'))) + (1 - alpha) CE(S(x), y), a = p_T(x')_y^beta
+Variants: the trust a is per example, and 1 before epoch `begin`.
 State: none (the trust starts with an epoch)
 Differs: the released code runs the teacher on x' twice and computes the trust in a loop over the batch.
 Settings: alpha 1, t 30, beta 0.1, begin 60; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD 0.1, weight decay

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 
 from robustill.methods.base import Method
 
-_FIELDS = ("Paper", "Inner", "Outer", "State", "Differs", "Settings")
+_REQUIRED = ("Paper", "Inner", "Outer", "State", "Settings")
+_OPTIONAL = {"Variants": "", "Differs": "nothing known"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Card:
         networks: Names of the networks its constructor takes.
         hyperparameters: Keyword-only arguments with their defaults, as text.
         state: Adaptive state.
+        variants: What the equations leave unsaid, and further forms; may be empty.
         differs: Where it departs from the released code.
         settings: Recommended settings.
     """
@@ -37,6 +39,7 @@ class Card:
     networks: tuple[str, ...]
     hyperparameters: dict[str, str]
     state: str
+    variants: str
     differs: str
     settings: str
 
@@ -64,9 +67,9 @@ def card(name: str, method: type[Method]) -> Card:
         ValueError: The docstring lacks a field.
     """
     text = inspect.cleandoc(sys.modules[method.__module__].__doc__ or "")
-    parts = re.split(rf"^({'|'.join(_FIELDS)}): ", text, flags=re.MULTILINE)
+    parts = re.split(rf"^({'|'.join([*_REQUIRED, *_OPTIONAL])}): ", text, flags=re.MULTILINE)
     fields = {key: " ".join(value.split()) for key, value in zip(parts[1::2], parts[2::2], strict=True)}
-    missing = [field for field in ("Paper", "Inner", "Outer", "State", "Settings") if field not in fields]
+    missing = [field for field in _REQUIRED if field not in fields]
     if missing:
         raise ValueError(f"the card of {name} lacks {', '.join(missing)}")
     return Card(
@@ -74,6 +77,6 @@ def card(name: str, method: type[Method]) -> Card:
         title=parts[0].strip().splitlines()[0],
         networks=networks(method),
         hyperparameters={key: str(p.default) for key, p in hyperparameters(method).items()},
-        differs=fields.get("Differs", "nothing known"),
-        **{field.lower(): fields[field] for field in _FIELDS if field != "Differs"},
+        **{field.lower(): fields[field] for field in _REQUIRED},
+        **{field.lower(): fields.get(field, default) for field, default in _OPTIONAL.items()},
     )

@@ -2,8 +2,9 @@
 
 Paper: Lu et al., ICCV 2025, arXiv 2509.12633.
 Inner: CE(S(x'), y)
-Outer: w_adv KL(T_adv(x'; tau_adv) || S(x')) + w_nat KL(T_nat(x; tau_nat) || S(x)) - w_push KL(T_nat(x') || S(x'; 5)),
-    the last over examples with T_nat wrong at x'; from epoch `begin`, T_adv itself learns CE(T_adv(x'), y)
+Outer: w_adv KL(T_adv(x'; tau_adv) || S(x')) + w_nat KL(T_nat(x; tau_nat) || S(x)) - w_push KL(T_nat(x') || S(x'; 5))
+Variants: the pushing term is the mean over examples with T_nat wrong at x', brought by w_push, a power of ten, to the
+    order of the smaller loss. From epoch `begin` the robust teacher itself learns CE(T_adv(x'), y).
 State: the robust teacher, with an optimizer and a schedule of its own (training.guides.teacher_adv); the weights, first
     losses and temperatures of B-MTARD
 Differs: the released code switches the loss balance off (balance = false), lowers the balances' rates at every step of

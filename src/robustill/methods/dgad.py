@@ -3,8 +3,8 @@
 Paper: Park, Min, "Dynamic Guidance Adversarial Distillation with Enhanced Teacher Knowledge", ECCV 2024,
     arXiv 2409.01627.
 Inner: KL(T(x') || S(x')), gradient through both networks
-Outer: KL(T^(x) || S(x)) where T is wrong on x, KL(T^(x') || S(x')) elsewhere; + beta |S(x') - S(x)|^2 / C on
-    probabilities. T^: the logits of the label and of the largest class swapped where T is wrong
+Outer: KL(T^(x) || S(x)) if T is wrong on x else KL(T^(x') || S(x')), + beta |p_S(x') - p_S(x)|^2 / C
+Variants: where T^ has the logits of the label and of the largest class swapped where T is wrong on that image.
 State: none
 Differs: the released code reweighs its two subsets by the configured batch size (wrong for the last batch, a division
     by zero where the teacher is always wrong), here each example counts once. Its MobileNetV2 branch multiplies the

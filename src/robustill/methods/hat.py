@@ -3,7 +3,7 @@
 Paper: Rade, Moosavi-Dezfooli, "Reducing Excessive Margin to Achieve a Better Accuracy vs. Robustness Trade-off",
     ICLR 2022.
 Inner: KL(S(x) || S(x'))
-Outer: CE(S(x), y) + beta KL(S(x) || S(x')) + gamma CE(S(x + h (x' - x)), y_h), y_h the class that T_nat gives x'
+Outer: CE(S(x), y) + beta KL(S(x) || S(x')) + gamma CE(S(x + h (x' - x)), argmax T_nat(x'))
 State: none
 Differs: nothing known; x + h (x' - x) is not clipped to [0, 1], as released.
 Settings: h 2, beta 2.5, gamma 0.5; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD with Nesterov momentum, one

@@ -3,14 +3,15 @@
 Paper: Zhu, Yao, Han, Zhang, Liu, Niu, Zhou, Xu, Yang, "Reliable Adversarial Distillation with Unreliable Teachers",
     ICLR 2022.
 Inner: CE(S(x'), y)
-Outer: I: alpha (t^2 KL(T(x; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x'))) + (1 - alpha) CE(S(x), y). II, with a clean
-    teacher N: (1 - a1 - a2) CE(S(x'), y) + a1 t^2 (a KL(T(x'; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x')))
-    + a2 t^2 KL(N(x'; t) || S(x'; t)). Trust a = p_T(x')_y^beta per example, 1 before epoch `begin`
+Outer: alpha (t^2 KL(T(x; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x'))) + (1 - alpha) CE(S(x), y), a = p_T(x')_y^beta
+Variants: that was form I. Form II, with a clean teacher N: (1 - alpha1 - alpha2) CE(S(x'), y)
+    + alpha1 t^2 (a KL(T(x'; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x'))) + alpha2 t^2 KL(N(x'; t) || S(x'; t)). The
+    trust a is per example, and 1 before epoch `begin`.
 State: none (the trust starts with an epoch)
 Differs: the text of the paper weighs form I's teacher term by the trust, the released code does not (weigh_teacher);
     the released attack runs with batch norm in train mode, here in eval mode; its second learning-rate drop is lost.
-Settings: beta 0.1; I: alpha 1, t 1, begin 60; II: a1 0.5, a2 0.25, begin 40; eps 8/255, step 2/255, 10 steps, uniform
-    start; SGD 0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 at 100 and 150.
+Settings: beta 0.1; I: alpha 1, t 1, begin 60; II: alpha1 0.5, alpha2 0.25, begin 40; eps 8/255, step 2/255, 10 steps,
+    uniform start; SGD 0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 at 100 and 150.
 """
 
 from __future__ import annotations

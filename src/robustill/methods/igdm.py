@@ -2,7 +2,8 @@
 
 Paper: Lee, Cho, Kim, "Indirect Gradient Matching for Adversarial Robust Distillation", ICLR 2025, arXiv 2312.03286.
 Inner: that of the wrapped method
-Outer: wrapped + alpha (e / E) KL(softmax(T(x + b d) - T(x - g d)) || softmax(S(x + b d) - S(x - g d))), d = x' - x
+Outer: wrapped + alpha (e / E) KL(softmax(T(x + b d) - T(x - g d)) || softmax(S(x + b d) - S(x - g d)))
+Variants: where d = x' - x.
 State: that of the wrapped method (the ramp e / E follows the epochs, counted from 1)
 Differs: the released ramp assumes 200 epochs. x - g d is not clipped to [0, 1], as released. Where b = 1, S(x') is that
     of the wrapped method.
@@ -51,7 +52,9 @@ class IGDM(Wrapper):
             raise InputError(f"IGDM needs a teacher, and {what} has none", "name one: teacher=...")
         self.teacher = found
         self.alpha, self.b, self.g = alpha, b, g
-        self.ramp, self._peaks = 1.0, list[Tensor]()
+        self.ramp = 1.0
+        self._peak: Tensor | float = 0.0
+        self._batches = 0
 
     def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.ramp = (epoch + 1) / epochs
@@ -66,13 +69,14 @@ class IGDM(Wrapper):
         change = (known[0] if known else self.student(ahead)) - self.student(behind)
         target = self.teacher(ahead) - self.teacher(behind)
         igdm = kl_div(change, target)
-        self._peaks.append(probabilities(target).amax(1).mean())
+        self._peak = self._peak + probabilities(target).amax(1).mean().detach()
+        self._batches += 1
         return Loss(loss.per_example + self.alpha * self.ramp * igdm, {**loss.terms, "igdm": igdm})
 
     def end_epoch(self) -> None:
         """Warn of a teacher whose logits change towards one class alone."""
-        peak = sum(float(value) for value in self._peaks) / max(len(self._peaks), 1)
-        self._peaks = []
+        peak = float(self._peak) / max(self._batches, 1)
+        self._peak, self._batches = 0.0, 0
         if peak > _PEAKED:
             warnings.warn(
                 f"IGDM: the teacher's target puts {peak:.2f} on one class on average; its logits are not locally "

@@ -2,7 +2,8 @@
 
 Paper: Cui, Liu, Wang, Jia, "Learnable Boundary Guided Adversarial Training", ICCV 2021.
 Inner: KL(S(x) || S(x'))
-Outer: |S(x') - G(x)|^2 / C on logits, nothing detached, + CE(G(x), y) + beta KL(S(x) || S(x'))
+Outer: |S(x') - G(x)|^2 / C + CE(G(x), y) + beta KL(S(x) || S(x'))
+Variants: the distance is of logits; nothing is detached, so it moves the guide too.
 State: the guide, trained from fresh weights (training.guides.guide; the student's optimizer settings when left out)
 Differs: the clean prediction is computed once per attack instead of in every step.
 Settings: beta 0 or 6; eps 0.031, step 0.007, 10 steps, Gaussian start; guide ResNet-18; SGD 0.1, weight decay 2e-4,

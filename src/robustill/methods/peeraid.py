@@ -3,8 +3,10 @@
 Paper: Jung, Jang, Song, Lee, "PeerAiD: Improving Adversarial Distillation from a Specialized Peer Tutor", CVPR 2024,
     arXiv 2403.06668.
 Inner: KL(P(x) || S(x'))
-Outer: peer: gamma1 CE(P(x'), y) + gamma2 tp^2 KL(S(x'; tp) || P(x'; tp)); student: lam1 CE(S(x'), y)
-    + lam2 t^2 KL(sg P(x'; t) || S(x'; t)) + lam3 t^2 KL(S(x; t) || S(x'; t))
+Outer: lam1 CE(S(x'), y) + lam2 t^2 KL(sg P(x'; t) || S(x'; t)) + lam3 t^2 KL(S(x; t) || S(x'; t)) + gamma1 CE(P(x'), y)
+    + gamma2 tp^2 KL(S(x'; tp) || P(x'; tp))
+Variants: where sg stops the gradient; the peer's last term moves the student too, as released, unless
+    detach_student_in_peer_loss.
 State: the peer, with an optimizer and a schedule of its own (training.guides.peer)
 Differs: the released KL averages over classes too: the defaults are its CIFAR-10 weights over 10. It runs S(x') twice,
     which moves batch norm twice (bn_compat). Its weight average estimates batch norm with a graph.

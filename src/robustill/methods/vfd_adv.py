@@ -3,8 +3,8 @@
 Paper: "Vanilla Feature Distillation for Improving the Accuracy-Robustness Trade-Off in Adversarial Training",
     arXiv 2206.02158.
 Inner: that of the wrapped method
-Outer: wrapped + alpha (D(phi_S(x'), phi_N(x)) + D(phi_S(x), phi_N(x))) on penultimate features of student and
-    clean network
+Outer: wrapped + alpha (D(phi_S(x'), phi_N(x)) + D(phi_S(x), phi_N(x)))
+Variants: where phi are penultimate features of the student and of a clean network N.
 State: that of the wrapped method, and a linear projection where the widths differ (training.guides.projection)
 Differs: there is no released code, and the published weights are not known here; D is the mean squared difference, or
     1 - cos.

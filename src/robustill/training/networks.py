@@ -26,6 +26,13 @@ def guides(method: Method) -> dict[str, nn.Module]:
     return {name: network for name, network in method.trained().items() if name in wanted}
 
 
+def pretrained(method: Method) -> dict[str, nn.Module]:
+    """Return the networks that should know the problem before the run: teachers, and guides that are not fresh."""
+    fresh = {name for each in _methods(method) for name in each.fresh}
+    going_on = {name: network for name, network in guides(method).items() if name not in fresh}
+    return going_on | {name: teacher.network for name, teacher in teachers(method).items()}
+
+
 def method_name(method: Method) -> str:
     """Return the class names of a method and of what it wraps, such as `IGDM(RSLAD)`; AWP is a setting, not a part."""
     *outer, last = [type(each).__name__ for each in _methods(method) if not isinstance(each, AWP)]
