@@ -104,18 +104,19 @@ def difference(values, base):
     return f"{statistics.mean(pairs):+.2f} [{statistics.mean(pairs) - half:+.2f}, {statistics.mean(pairs) + half:+.2f}]"
 
 
-def table(out, seeds):
+def table(out, seeds, cost):
     runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in METHODS}
     head = ["method", *(f"{what} ({which})" for which in ("best", "last") for what in COLUMNS)]
-    head += ["WRA - PGD-AT (last)"]
+    head += ["WRA - PGD-AT (last)", "s / epoch"]
     rows = []
     for key, (label, _) in METHODS.items():
         columns = list(zip(*runs[key], strict=True))
         base = [run[-1] for run in runs["pgd-at"]]
         paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[-1], base)
-        rows.append([label, *(spread(column) for column in columns), paired])
+        seconds = f"{cost[key]:.0f}" if key in cost else "-"
+        rows.append([label, *(spread(column) for column in columns), paired, seconds])
     for folder, name in TEACHERS.items():
-        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), "-"])
+        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), "-", "-"])
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join(lines) + "\n", runs
 
@@ -125,6 +126,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/fashion-mnist-methods"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cost", type=Path, default=Path("results/method-cost.json"), help="of method_cost.py")
     parser.add_argument("--only", nargs="+", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
 
@@ -138,7 +140,8 @@ def main():
             list(pool.map(lambda item: finish(item[1], options.out / item[0]), TEACHERS.items()))
         list(pool.map(job, [(key, seed) for key in options.only for seed in options.seeds]))
     if set(options.only) == set(METHODS):
-        text, runs = table(options.out, options.seeds)
+        cost = json.loads(options.cost.read_text()) if options.cost.exists() else {}
+        text, runs = table(options.out, options.seeds, cost)
         (options.out / "table.md").write_text(text)
         (options.out / "table.json").write_text(json.dumps({"seeds": options.seeds, "runs": runs}, indent=1))
         print(text)

@@ -4,8 +4,8 @@ Paper: Lee, Chung, TMLR 2026, arXiv 2512.10275.
 Inner: KL(T~(x') || S(x')), T~ = T(x) with the label's logit moved by lam <grad T_y(x), x' - x>
 Outer: w (KL(T(x') || S(x')) + igdm (e / E) KL(softmax(T(x') - T(x - d)) || softmax(S(x') - S(x - d))))
     + beta (1 - w^) KL(T(x) || S(x))
-Variants: where d = x' - x; w = scale (H - min H) over the batch, H the Renyi entropy of T(x'); w^ = w / max w. beta 0 is
-    the paper's main form, beta above 0 the one that teaches sure examples on clean images.
+Variants: where d = x' - x; w = scale (H - min H) over the batch, H the Renyi entropy of T(x'); w^ = w / max w. beta 0
+    is the paper's main form, beta above 0 the one that teaches sure examples on clean images.
 State: none (the ramp e / E follows the epochs, counted from 1)
 Differs: the released scale is 5 whatever its option says. x - d is not clipped to [0, 1], as released.
 Settings: igdm 1 on CIFAR-10, 10 on CIFAR-100, order 1, beta 0; eps 8/255, step
