@@ -108,7 +108,8 @@ def test_each_entry_goes_to_the_part_that_takes_it(source: str, tmp_path: Path) 
     save_model(clean, tmp_path / "clean.safetensors")
     networks = {"teacher": source, "teacher_nat": str(tmp_path / "clean.safetensors")}
     method = built({"name": "vfd_adv", "base": {"name": "ard"}}, networks)
-    assert type(method) is VFDAdv
+    assert isinstance(method, VFDAdv)
+    assert isinstance(method.base, ARD)
     assert torch.equal(weights(method.teacher_nat.network), weights(clean))
     assert torch.equal(weights(method.base.teacher.network), weights(load_model(source)))
 

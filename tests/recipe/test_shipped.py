@@ -198,7 +198,11 @@ def test_a_shipped_recipe_builds_and_teaches(name: str, source: Path) -> None:
     method, data = recipe.build()
     assert type(method) is METHODS[recipe.method.name]
     assert (data.name, data.num_classes, data.shape) == ("digits", 10, (1, 8, 8))
-    assert set(build_learners(method, recipe.training)) == set(method.trained())
+    learners = build_learners(method, recipe.training)
+    assert set(learners) == set(method.trained())
+    for guide, own in recipe.training.guides.items():
+        assert own.optimizer is not None
+        assert (learners[guide].lr, learners[guide].schedule) == (own.optimizer.lr, own.schedule)
     x, y = next(iter(data.batches(0, batch_size=8)))
     method.train()
     method.begin_epoch(recipe.training.epochs - 1, 1.0, recipe.training.epochs)
