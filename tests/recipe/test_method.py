@@ -99,7 +99,7 @@ def test_nested_wrappers_build_with_the_arguments_of_each(source: str) -> None:
 
 def test_one_entry_is_the_network_of_wrapper_and_base(source: str) -> None:
     method = built({"name": "igdm", "base": {"name": "rslad"}}, {"teacher": source})
-    assert method.teacher.network is method.base.teacher.network
+    assert method.teacher is method.base.teacher, "two would run the network twice"
     torch.testing.assert_close(weights(method.teacher.network), weights(load_model(source)))
 
 
@@ -260,3 +260,9 @@ def test_a_built_wrapper_trains_its_own_part(source: str, tmp_path: Path) -> Non
     assert set(method.trained()) == {"student", "projection"}
     again = built({"name": "vfd_adv", "base": {"name": "pgd_at"}}, networks)
     assert torch.equal(weights(method.trained()["projection"]), weights(again.projection))
+
+
+def test_an_argument_that_counts_takes_no_fraction(source: str) -> None:
+    found = error({"name": "iad", "begin": 2.5}, {"teacher": source})
+    assert found.message.startswith("method.begin: 2.5 is no value for begin")
+    assert built({"name": "iad", "begin": 2}, {"teacher": source}).begin == 2

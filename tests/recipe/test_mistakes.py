@@ -42,6 +42,8 @@ def error(tree: dict[str, Any], *, build: bool = False) -> RecipeError:
         ("training.awp.gama", "gamma"),
         ("training.selection.metrc", "metric"),
         ("evaluation.attack", "attacks"),
+        ("training.guides.peer.optimiser", "optimizer"),
+        ("training.guides.peer.optimizer.lrr", "lr"),
     ],
 )
 def test_a_typo_in_a_key_names_the_key_and_the_nearest(key: str, meant: str) -> None:

@@ -46,10 +46,13 @@ class IGDM(Wrapper):
     ) -> None:
         super().__init__(base)
         own = getattr(self.innermost, "teacher", getattr(self.innermost, "teacher_adv", None))
-        found = own if teacher is None else Frozen(teacher)
+        # The wrapped method's own, where it is the same network: its remembered answers serve both.
+        same = teacher is None or (isinstance(own, Frozen) and own.network is teacher)
+        found = own if same else Frozen(teacher)  # type: ignore[arg-type]
         if not isinstance(found, Frozen):
             what = type(self.innermost).__name__
-            raise InputError(f"IGDM needs a teacher, and {what} has none", "name one: teacher=...")
+            hint = "name one: teacher=..., in a recipe teachers.teacher"
+            raise InputError(f"IGDM needs a teacher, and {what} has none", hint)
         self.teacher = found
         self.alpha, self.b, self.g = alpha, b, g
         self.ramp = 1.0

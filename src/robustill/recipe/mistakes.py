@@ -46,18 +46,24 @@ def _value(tree: Any, location: list[str]) -> tuple[list[str], Any]:
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys of the table at `path`; the names inside a dictionary of tables are free."""
+    found: Any = model
     for part in path:
-        field = model.model_fields.get(part)
-        inner = _table(field.annotation) if field is not None else None
-        if inner is None:
+        if typing.get_origin(found) is dict:
+            found = _table(typing.get_args(found)[1])
+        else:
+            field = found.model_fields.get(part)
+            found = _table(field.annotation) if field is not None else None
+        if found is None:
             return []
-        model = inner
-    return list(model.model_fields)
+    return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else []
 
 
-def _table(annotation: Any) -> type[BaseModel] | None:
+def _table(annotation: Any) -> Any:
+    """Return the table, or the dictionary of tables, among the types that `annotation` allows."""
     options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     tables = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+    tables += [option for option in options if typing.get_origin(option) is dict]
     return tables[0] if tables else None
 
 
@@ -77,7 +83,9 @@ def checked_argument(
         found = as_number(value)
     except ValueError:
         found = None
+    default = known[key].default
     is_number = isinstance(found, int | float) and math.isfinite(found)
-    if not is_number or isinstance(found, bool) != isinstance(known[key].default, bool):
+    fits = is_number and (found == int(found) or not isinstance(default, int))
+    if not fits or isinstance(found, bool) != isinstance(default, bool):
         raise RecipeError(f"{where}.{key}: {value!r} is no value for {known[key]}")
     return found  # type: ignore[no-any-return]
