@@ -7,7 +7,7 @@ Variants: the pushing term is the mean over examples with T_nat wrong at x', bro
     order of the smaller loss. From epoch `begin` the robust teacher itself learns CE(T_adv(x'), y).
 State: the robust teacher, with an optimizer and a schedule of its own (training.guides.teacher_adv); the weights, first
     losses and temperatures of B-MTARD
-Differs: a released form leaves the loss balance without effect (balance = false). It lowers the balances' rates at every
+Differs: a released form leaves the loss balance without effect (balance = false). It lowers the balances' rates at each
     step of epoch 215, runs the robust teacher in train mode before it learns (its batch norm drifts), and cannot resume
     it. Its KL averages over classes too (training.loss_scale = 0.1, and the teacher's learning rate x10 to undo that).
 Settings: begin 50; student SGD 0.1, weight decay 2e-4, batch 128, 300 epochs, cosine from epoch 150; teacher SGD 1e-4,
