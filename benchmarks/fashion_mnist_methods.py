@@ -15,7 +15,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from safetensors.torch import load_file
 from scipy.stats import t as student_t
+
+from robustill.data import load_data
 
 TEACHERS = {"teacher_nat": "fashion-mnist_standard_cnn-wide", "teacher_adv": "fashion-mnist_pgd-at_cnn-wide"}
 ONE, NAT = {"teacher": "teacher_adv"}, {"teacher_nat": "teacher_nat"}
@@ -93,6 +96,13 @@ def numbers(folder):
     return found
 
 
+def weakest_class(folder, labels):
+    """Return the last student's PGD-20 accuracy in percent on the class where it is lowest."""
+    file = folder / "last" / "verdicts.safetensors"
+    right = load_file(file if file.exists() else folder / "verdicts.safetensors")["pgd20"]
+    return min(100 * right[labels == c].double().mean().item() for c in labels.unique())
+
+
 def spread(values):
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
@@ -107,16 +117,18 @@ def difference(values, base):
 def table(out, seeds, cost):
     runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in METHODS}
     head = ["method", *(f"{what} ({which})" for which in ("best", "last") for what in COLUMNS)]
-    head += ["WRA - PGD-AT (last)", "s / epoch"]
+    head += ["weakest class, PGD-20 (last)", "WRA - PGD-AT (last)", "s / epoch"]
+    labels = load_data("fashion-mnist").test.labels
     rows = []
     for key, (label, _) in METHODS.items():
         columns = list(zip(*runs[key], strict=True))
         base = [run[-1] for run in runs["pgd-at"]]
         paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[-1], base)
+        weakest = spread([weakest_class(out / f"{key}-seed{seed}", labels) for seed in seeds])
         seconds = f"{cost[key]:.0f}" if key in cost else "-"
-        rows.append([label, *(spread(column) for column in columns), paired, seconds])
+        rows.append([label, *(spread(column) for column in columns), weakest, paired, seconds])
     for folder, name in TEACHERS.items():
-        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), "-", "-"])
+        rows.append([f"({name.split('_', 1)[1]})", *(f"{v:.2f}" for v in numbers(out / folder)), *"---"])
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join(lines) + "\n", runs
 
