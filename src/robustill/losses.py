@@ -101,6 +101,20 @@ def dlr(logits: Tensor, y: Tensor) -> Tensor:
     return margin(logits, y) / (top[:, 0] - top[:, 2]).clamp_min(1e-12)
 
 
+def dlr_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """Return `(z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2)`, `[B, C], [B], [B] -> [B]` (Croce and Hein 2020b, eq. 7).
+
+    Raises:
+        InputError: Fewer than four classes.
+    """
+    if logits.shape[1] < 4:
+        raise InputError(f"the targeted DLR loss needs at least 4 classes, found {logits.shape[1]}", "use ce-targeted")
+    logits = _lift(logits)
+    top = logits.topk(4, dim=1).values
+    ahead = (logits.gather(1, target[:, None]) - logits.gather(1, y[:, None])).squeeze(1)
+    return ahead / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2).clamp_min(1e-12)
+
+
 def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Return MART's boosted cross-entropy, `[B, C], [B] -> [B]`.
 

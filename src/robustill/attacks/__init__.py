@@ -6,12 +6,26 @@
 tensor([[0.7500, 0.2500]])
 """
 
+from robustill.attacks.apgd import APGD
 from robustill.attacks.cw import CW
 from robustill.attacks.fgsm import FGSM
 from robustill.attacks.modes import eval_mode
 from robustill.attacks.named import named_attack
 from robustill.attacks.objective import Objective, gradient
 from robustill.attacks.pgd import PGD
+from robustill.attacks.search import run_search
 from robustill.attacks.verdicts import correct, stays_correct
 
-__all__ = ["CW", "FGSM", "PGD", "Objective", "correct", "eval_mode", "gradient", "named_attack", "stays_correct"]
+__all__ = [
+    "APGD",
+    "CW",
+    "FGSM",
+    "PGD",
+    "Objective",
+    "correct",
+    "eval_mode",
+    "gradient",
+    "named_attack",
+    "run_search",
+    "stays_correct",
+]

@@ -66,7 +66,7 @@ class CIARD(AdversarialMethod):
     def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.losses.rate, self.entropies.rate = self.weight_rate * lr_scale, self.temperature_rate * lr_scale
         self.learning = epoch >= self.begin
-        self.train(self.training)
+        self.teacher_adv.train(self.training and self.learning)
 
     def train(self, mode: bool = True) -> CIARD:
         """Set the mode; the robust teacher stays in eval mode as long as it does not learn."""

@@ -37,7 +37,7 @@ class IAD(AdversarialMethod):
         alpha2: Form II: weight of the clean teacher.
         temperature: Divides the logits of the teachers' terms.
         beta: Exponent of the trust.
-        begin: 0-based epoch from which the trust counts.
+        begin: 0-based epoch from which the trust counts; the published 60 (form I) or 40 (form II) when None.
         weigh_teacher: Form I: weigh the teacher's term by the trust.
         attack: Training attack.
     """
@@ -53,7 +53,7 @@ class IAD(AdversarialMethod):
         alpha2: float = 0.25,
         temperature: float = 1.0,
         beta: float = 0.1,
-        begin: int = 60,
+        begin: int | None = None,
         weigh_teacher: bool = False,
         attack: PGD = PGD(eps=8 / 255, step_size=2 / 255, steps=10, init="uniform"),
     ) -> None:
@@ -61,8 +61,9 @@ class IAD(AdversarialMethod):
         self.student, self.teacher, self.attack = student, Frozen(teacher), attack
         self.teacher_nat = None if teacher_nat is None else Frozen(teacher_nat)
         self.alpha, self.alpha1, self.alpha2, self.temperature = alpha, alpha1, alpha2, temperature
-        self.beta, self.begin, self.weigh_teacher = beta, begin, weigh_teacher
-        self.trusting = begin > 0
+        self.beta, self.weigh_teacher = beta, weigh_teacher
+        self.begin = begin if begin is not None else 60 if teacher_nat is None else 40
+        self.trusting = self.begin > 0
 
     def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.trusting = epoch < self.begin

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import PGD, Objective, correct, stays_correct
+from robustill.attacks import PGD, Objective, correct, eval_mode, stays_correct
 from robustill.losses import cross_entropy, kl_div
 from robustill.methods.base import AdversarialMethod, Loss
 
@@ -89,7 +89,8 @@ class PeerAiD(AdversarialMethod):
 
     def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the peer's verdicts on clean images, on its own and on the student's adversarial examples."""
-        x_adv = attack(lambda points: cross_entropy(self.student(points), y), x, generator=generator)
+        with eval_mode(self):
+            x_adv = attack(lambda points: cross_entropy(self.student(points), y), x, generator=generator)
         return {
             "peer_clean": correct(self.peer, x, y),
             "peer_on_its_own": stays_correct(self.peer, x, y, attack, generator=generator),

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# As many inputs as a method shows its teacher per batch: x, x', and points ahead of and behind them.
+_REMEMBERED = 4
+
 
 class Frozen(nn.Module):
     """Hold a network that is never trained, invisible to the training of the module that owns it.
@@ -17,7 +20,7 @@ class Frozen(nn.Module):
     see the network: it stays in eval mode without parameter gradients, outside checkpoints and optimisers. It is
     still moved and cast with its owner (`.to()`, `.double()`), and gradients still reach its input.
 
-    A constant input is asked once: while the same tensor object is passed again unchanged, the last output is
+    A constant input is asked once: while a tensor object among the last few is passed again unchanged, its output is
     returned, so that a method may write `self.teacher(x)` wherever its equations do.
 
     The network is frozen in place: it is put in eval mode and its parameters stop requiring gradients. Freezing a
@@ -36,7 +39,7 @@ class Frozen(nn.Module):
         network = network.network if isinstance(network, Frozen) else network
         # A module assigned as an attribute would be registered; inside a tuple it is not.
         self._held = (network.eval().requires_grad_(False),)
-        self._last: tuple[Any, ...] | None = None
+        self._recent: list[tuple[Any, ...]] = []
         self.training = False
 
     @property
@@ -48,10 +51,14 @@ class Frozen(nn.Module):
         """Return what the network returns, usually logits [B, classes]."""
         if x.requires_grad or x.is_inference():
             return self.network(x)
-        if self._last is None or self._last[0]() is not x or self._last[1] != self._state(x, self._last[2]):
-            logits = self.network(x)
-            self._last = (weakref.ref(x), self._state(x, logits), logits)
-        return self._last[2]
+        for known, state, output in self._recent:
+            if known() is x and state == self._state(x, output):
+                return output
+        output = self.network(x)
+        # Outputs of tensors that are gone, or have changed, are of no more use.
+        kept = [entry for entry in self._recent if entry[0]() is not None and entry[0]() is not x]
+        self._recent = [*kept[1 - _REMEMBERED :], (weakref.ref(x), self._state(x, output), output)]
+        return output
 
     def _state(self, x: Tensor, output: Any) -> tuple[Any, ...]:
         """Everything that, once changed, makes a remembered output wrong."""
@@ -62,7 +69,7 @@ class Frozen(nn.Module):
         return (*mode, *((t.data_ptr(), t.dtype, t._version) for t in tensors))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": None}
+        return {**self.__dict__, "_recent": []}
 
     def train(self, mode: bool = True) -> Frozen:
         """Stay in eval mode, whatever `mode` says."""

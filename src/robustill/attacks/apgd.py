@@ -1,0 +1,178 @@
+"""APGD: projected gradient ascent without a step size (Croce and Hein, ICML 2020, arXiv 2003.01690)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from robustill.attacks.search import Search, State, run_search
+from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm, ball, draw
+from robustill.errors import InputError
+from robustill.losses import cross_entropy, dlr, dlr_targeted
+
+Surrogate = Literal["ce", "dlr", "ce-targeted", "dlr-targeted"]
+_MOMENTUM = 0.75
+# Shares of the steps: first window between checks, by how much each is shorter, shortest window.
+_FIRST, _SHORTER, _SHORTEST = 0.22, 0.03, 0.06
+
+
+@dataclass(frozen=True, kw_only=True)
+class APGD(Search):
+    """Momentum steps of 2 eps at first, halved with a return to the best point where a window brought too little.
+
+    Args:
+        eps: Radius in pixel units of [0, 1].
+        steps: Steps; each costs one forward and one backward pass, and the start one more.
+        norm: `"Linf"` or `"L2"`.
+        loss: What it maximises: cross-entropy, difference-of-logits ratio, or either towards a target class.
+        target: For the targeted losses: 1 is the likeliest wrong class at x, 2 the next.
+        rho: Share of the steps of a window that must increase the loss, or the step size is halved.
+        samples: Gradients averaged per step, for models whose output is random.
+
+    Raises:
+        InputError: An impossible radius, number of steps or loss.
+    """
+
+    eps: float
+    steps: int = 100
+    norm: Norm = "Linf"
+    loss: Surrogate = "ce"
+    target: int = 1
+    rho: float = 0.75
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.eps >= 0 and self.steps >= 1 and self.target >= 1 and self.samples >= 1 and 0 <= self.rho <= 1):
+            raise InputError(f"impossible attack {self}", "eps >= 0, steps, target and samples >= 1, rho in [0, 1]")
+        if self.loss not in get_args(Surrogate):
+            raise InputError(f"unknown loss {self.loss!r}", f"choose one of {', '.join(get_args(Surrogate))}")
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
+        """Return points `[B, ...]` around `x` that `model` misclassifies, or else those with the highest loss.
+
+        The model is attacked in eval mode; its modes are restored.
+        """
+        generators = _per_example(generator, len(x))
+        return run_search(self, model, x, y, generators, batch_size=max(len(x), 1))[1]
+
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
+        """Start at a random point on the ball's surface."""
+        x_adv = self._start(x, generators)
+        size = torch.full((len(x),), 2 * self.eps, dtype=x.dtype, device=x.device)
+        window = torch.full_like(y, max(int(_FIRST * self.steps), 1))
+        state = {"x": x, "y": y, "x_adv": x_adv, "x_old": x_adv, "x_best": x_adv, "size": size, "window": window}
+        if self.norm == "Linf":
+            region = LinfBall(x, self.eps)
+            state |= {"low": region.low, "high": region.high}
+        if self.loss.endswith("-targeted"):
+            state["target"] = self._target(model, x, y)
+        state["fallen"], state["value"], state["grad"] = self._evaluate(model, state)
+        state |= {"grad_best": state["grad"], "best": state["value"], "best_checked": state["value"]}
+        state |= {"since": torch.zeros_like(y), "rises": torch.zeros_like(y), "left": torch.full_like(y, self.steps)}
+        state["halved"] = torch.ones_like(y, dtype=torch.bool)
+        return state
+
+    def advance(self, model: nn.Module, state: State) -> None:
+        """Take one step in every row, and check the rows whose window is over."""
+        x_adv = state["x_adv"]
+        ahead = self._project(state, self._ascent(state))
+        # The first step has no direction to keep.
+        share = torch.where(state["left"] == self.steps, 1.0, _MOMENTUM).to(x_adv.dtype).reshape(_shape(x_adv))
+        moved = x_adv + share * (ahead - x_adv) + (1 - share) * (x_adv - state["x_old"])
+        state["x_old"], state["x_adv"] = x_adv, self._project(state, moved)
+        before = state["value"]
+        state["fallen"], state["value"], state["grad"] = self._evaluate(model, state)
+        state["rises"] = state["rises"] + (state["value"] > before)
+        better = state["value"] > state["best"]
+        self._assign(state, better, {"x_best": "x_adv", "grad_best": "grad", "best": "value"})
+        state["since"], state["left"] = state["since"] + 1, state["left"] - 1
+        due = state["since"] == state["window"]
+        if bool(due.any()):
+            self._check(state, due)
+
+    def _check(self, state: State, due: Tensor) -> None:
+        """Halve the step size of rows that oscillate or stand still, and send them back to their best point."""
+        oscillates = state["rises"] <= self.rho * state["window"]
+        stands = ~state["halved"] & (state["best_checked"] >= state["best"])
+        halve = due & (oscillates | stands)
+        state["halved"] = torch.where(due, halve, state["halved"])
+        state["size"] = torch.where(halve, state["size"] / 2, state["size"])
+        # A row that has just fallen keeps its adversarial point.
+        self._assign(state, halve & ~state["fallen"], {"x_adv": "x_best", "grad": "grad_best"})
+        self._assign(state, due, {"best_checked": "best"})
+        shorter = (state["window"] - max(int(_SHORTER * self.steps), 1)).clamp_min(max(int(_SHORTEST * self.steps), 1))
+        state["window"] = torch.where(due, shorter, state["window"])
+        state["since"], state["rises"] = (torch.where(due, 0, state[name]) for name in ("since", "rises"))
+
+    def _assign(self, state: State, where: Tensor, names: dict[str, str]) -> None:
+        for to, source in names.items():
+            state[to] = torch.where(where.reshape(_shape(state[to])), state[source], state[to])
+
+    def _evaluate(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where the model errs at `x_adv`, the loss there `[B]` and its gradient."""
+        x_adv, y = state["x_adv"].detach().requires_grad_(), state["y"]
+        value: Tensor = torch.zeros((), device=x_adv.device)
+        fallen = torch.zeros_like(y, dtype=torch.bool)
+        with torch.enable_grad():
+            for _ in range(self.samples):
+                logits = model(x_adv)
+                value = value + self._surrogate(logits, state) / self.samples
+                fallen = fallen | (logits.argmax(1) != y) | ~logits.isfinite().all(1)
+            (grad,) = torch.autograd.grad(value.sum(), x_adv)
+        return fallen, value.detach(), torch.nan_to_num(grad, nan=0.0)
+
+    def _surrogate(self, logits: Tensor, state: State) -> Tensor:
+        if self.loss == "ce":
+            return cross_entropy(logits, state["y"])
+        if self.loss == "dlr":
+            return dlr(logits, state["y"])
+        if self.loss == "ce-targeted":
+            return -cross_entropy(logits, state["target"])
+        return dlr_targeted(logits, state["y"], state["target"])
+
+    def _target(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits = model(x)
+        if logits.shape[1] <= self.target:
+            raise InputError(f"no wrong class number {self.target} among {logits.shape[1]} classes", "lower target")
+        ranked: Tensor = logits.scatter(1, y[:, None], -torch.inf).topk(self.target, dim=1).indices
+        return ranked[:, -1]
+
+    def _start(self, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        region = ball(self.norm, x, self.eps)
+        if self.norm == "Linf":
+            noise = 2 * draw(torch.rand, x, generators) - 1
+            return region.project(x + self.eps * noise / noise.abs().flatten(1).amax(1).reshape(_shape(x)))
+        noise = draw(torch.randn, x, generators)
+        return region.project(x + self.eps * noise / noise.flatten(1).norm(dim=1).reshape(_shape(x)))
+
+    def _ascent(self, state: State) -> Tensor:
+        grad, shape = state["grad"], _shape(state["grad"])
+        size, tiny = state["size"].reshape(shape), torch.finfo(grad.dtype).tiny
+        if self.norm == "Linf":
+            return state["x_adv"] + size * grad.sign()
+        direction = grad / grad.abs().flatten(1).amax(1).clamp_min(tiny).reshape(shape)
+        length = direction.flatten(1).norm(dim=1).clamp_min(tiny).reshape(shape)
+        ahead: Tensor = state["x_adv"] + size * direction / length
+        return ahead
+
+    def _project(self, state: State, points: Tensor) -> Tensor:
+        if self.norm == "Linf":
+            return torch.clamp(points, state["low"], state["high"])
+        return L2Ball(state["x"], self.eps).project(points)
+
+
+def _shape(x: Tensor) -> tuple[int, ...]:
+    return (-1,) + (1,) * (x.dim() - 1)
+
+
+def _per_example(generator: Generators, count: int) -> Sequence[torch.Generator]:
+    """Return a generator per example; one generator, or none, draws the seeds of all."""
+    if isinstance(generator, Sequence):
+        return generator
+    seeds = torch.randint(2**62, (count,), generator=generator)
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
