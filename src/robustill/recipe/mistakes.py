@@ -83,9 +83,9 @@ def checked_argument(
         found = as_number(value)
     except ValueError:
         found = None
-    default = known[key].default
+    kinds = typing.get_args(known[key].annotation) or (known[key].annotation,)
     is_number = isinstance(found, int | float) and math.isfinite(found)
-    fits = is_number and (found == int(found) or not isinstance(default, int))
-    if not fits or isinstance(found, bool) != isinstance(default, bool):
+    fits = is_number and (float in kinds or found == int(found))
+    if not fits or isinstance(found, bool) != (bool in kinds):
         raise RecipeError(f"{where}.{key}: {value!r} is no value for {known[key]}")
     return found  # type: ignore[no-any-return]
