@@ -109,6 +109,26 @@ def test_what_has_fallen_leaves_and_others_take_its_place() -> None:
     assert sum(sizes) < whole - 3 * int(fallen.sum())
 
 
+def test_the_batch_is_full_as_long_as_examples_wait() -> None:
+    model, x = network(), images()
+    y = labelled(model, x)
+    attack = APGD(eps=0.05, steps=10)
+    seen: list[tuple[int, int]] = []
+
+    class Watched:
+        """Notes how many rows each step has, and the last example that has come in."""
+
+        begin = staticmethod(attack.begin)
+
+        def advance(self, model: nn.Module, state: State) -> None:
+            seen.append((len(state["y"]), int(state["index"].max())))
+            attack.advance(model, state)
+
+    fallen, _ = run_search(Watched(), model, x, y, generators(12), batch_size=4)
+    assert fallen.any()
+    assert all(size == 4 for size, last in seen if last < 11)
+
+
 def test_a_success_of_the_view_counts_only_if_the_model_confirms_it() -> None:
     model, x = network(), images()
     y = labelled(model, x)
