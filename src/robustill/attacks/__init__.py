@@ -14,6 +14,7 @@ from robustill.attacks.named import named_attack
 from robustill.attacks.objective import Objective, gradient
 from robustill.attacks.pgd import PGD
 from robustill.attacks.search import run_search
+from robustill.attacks.square import Square
 from robustill.attacks.verdicts import correct, stays_correct
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FGSM",
     "PGD",
     "Objective",
+    "Square",
     "correct",
     "eval_mode",
     "gradient",

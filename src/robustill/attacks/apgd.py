@@ -56,7 +56,7 @@ class APGD(Search):
 
         The model is attacked in eval mode; its modes are restored.
         """
-        generators = _per_example(generator, len(x))
+        generators = per_example(generator, len(x))
         return run_search(self, model, x, y, generators, batch_size=max(len(x), 1))[1]
 
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
@@ -170,7 +170,7 @@ def _shape(x: Tensor) -> tuple[int, ...]:
     return (-1,) + (1,) * (x.dim() - 1)
 
 
-def _per_example(generator: Generators, count: int) -> Sequence[torch.Generator]:
+def per_example(generator: Generators, count: int) -> Sequence[torch.Generator]:
     """Return a generator per example; one generator, or none, draws the seeds of all."""
     if isinstance(generator, Sequence):
         return generator

@@ -1,0 +1,129 @@
+"""Square: random search by squares, without gradients (Andriushchenko et al., ECCV 2020, arXiv 1912.00049)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustill.attacks.apgd import per_example
+from robustill.attacks.draws import uniform
+from robustill.attacks.search import Search, State, run_search
+from robustill.attacks.squares import bump, start_tiles, windows
+from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm
+from robustill.errors import InputError
+from robustill.losses import margin
+
+# Queries, of 10,000, after which the share of pixels that a square covers is halved.
+_HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square(Search):
+    """Changes one square at a time and keeps what raises the margin; squares shrink on the paper's schedule.
+
+    Args:
+        eps: Radius in pixel units of [0, 1].
+        queries: Number of forward passes per example, the start not counted.
+        norm: `"Linf"` or `"L2"`.
+        share: Share of the pixels that the first squares cover.
+
+    Raises:
+        InputError: An impossible radius, number of queries or share.
+    """
+
+    eps: float
+    queries: int = 5000
+    norm: Norm = "Linf"
+    share: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not (self.eps >= 0 and self.queries >= 1 and 0 < self.share <= 1 and self.norm in ("Linf", "L2")):
+            raise InputError(f"impossible attack {self}", "eps >= 0, queries >= 1, 0 < share <= 1, norm Linf or L2")
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
+        """Return points `[B, C, H, W]` that `model` misclassifies, or else those with the highest margin found."""
+        return run_search(self, model, x, y, per_example(generator, len(x)), batch_size=max(len(x), 1))[1]
+
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
+        """Start from vertical stripes (Linf) or a tiling by bumps (L2)."""
+        key = torch.stack([torch.randint(2**62, (), generator=g) for g in generators]).to(x.device)
+        state = {"x": x, "y": y, "key": key, "left": torch.full_like(y, self.queries), "x_best": x}
+        if self.norm == "Linf":
+            region = LinfBall(x, self.eps)
+            state |= {"low": region.low, "high": region.high}
+        draws = uniform(key, torch.full_like(y, self.queries + 1), x.shape[1] * x.shape[2] * x.shape[3])
+        state["x_adv"] = self._stripes(state, draws) if self.norm == "Linf" else self._tiles(state, draws)
+        state["x_best"] = state["x_adv"]
+        state["fallen"], state["best"] = self._ask(model, state)
+        return state
+
+    def advance(self, model: nn.Module, state: State) -> None:
+        """Try one change in every row, and keep it where the margin rises."""
+        x = state["x"]
+        draws = uniform(state["key"], state["left"], 5 + 2 * x.shape[1])
+        side = self._side(state["left"], x)
+        state["x_adv"] = self._square(state, draws, side) if self.norm == "Linf" else self._moved(state, draws, side)
+        state["fallen"], value = self._ask(model, state)
+        better = value > state["best"]
+        state["best"] = torch.where(better, value, state["best"])
+        state["x_best"] = torch.where(better[:, None, None, None], state["x_adv"], state["x_best"])
+        state["left"] = state["left"] - 1
+
+    def _ask(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            logits = model(state["x_adv"])
+        value = margin(logits, state["y"])
+        return (value > 0) | ~logits.isfinite().all(1), value
+
+    def _side(self, left: Tensor, x: Tensor) -> Tensor:
+        """Return the side of each row's square `[B]`."""
+        query = (self.queries - left) * 10_000 // self.queries
+        halvings = torch.bucketize(query, torch.tensor(_HALVED_AFTER, device=query.device))
+        side = (self.share * 0.5**halvings * x.shape[2] * x.shape[3]).sqrt().round().long()
+        if self.norm == "L2":
+            side = side.clamp_min(3)
+            side = side + (side % 2 == 0)
+        return side.clamp(1, min(x.shape[2:]))
+
+    def _stripes(self, state: State, draws: Tensor) -> Tensor:
+        x = state["x"]
+        signs = _signs(draws[:, : x.shape[1] * x.shape[3]], x).reshape(len(x), x.shape[1], 1, x.shape[3])
+        return torch.clamp(x + self.eps * signs, state["low"], state["high"])
+
+    def _square(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
+        x = state["x"]
+        inside = windows(draws[:, :2], side, x)
+        signs = _signs(draws[:, 5 : 5 + x.shape[1]], x)[:, :, None, None]
+        return torch.clamp(state["x_best"] + 2 * self.eps * signs * inside, state["low"], state["high"])
+
+    def _tiles(self, state: State, draws: Tensor) -> Tensor:
+        return self._on_sphere(state["x"], start_tiles(state["x"], draws))
+
+    def _moved(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
+        """Move the norm of one window into another, in the shape of a bump."""
+        x, delta = state["x"], state["x_best"] - state["x"]
+        to, source = windows(draws[:, :2], side, x), windows(draws[:, 2:4], side, x)
+        signs = _signs(draws[:, 5 : 5 + x.shape[1]], x)[:, :, None, None]
+        inside = delta * to
+        new = bump(draws[:, :2], side, draws[:, 4] > 0.5, x) * signs + inside / _length(inside).clamp_min(1e-12)
+        unused = (self.eps**2 - _length(delta, all_channels=True) ** 2).clamp_min(0) / x.shape[1]
+        both = _length(delta * torch.maximum(to, source))
+        new = new / _length(new).clamp_min(1e-12) * (unused + both**2).sqrt()
+        return self._on_sphere(x, delta * (1 - torch.maximum(to, source)) + new)
+
+    def _on_sphere(self, x: Tensor, delta: Tensor) -> Tensor:
+        whole = _length(delta, all_channels=True).clamp_min(1e-12)
+        return L2Ball(x, self.eps).project(x + self.eps * delta / whole)
+
+
+def _signs(draws: Tensor, x: Tensor) -> Tensor:
+    return torch.where(draws < 0.5, -1.0, 1.0).to(x.dtype)
+
+
+def _length(delta: Tensor, *, all_channels: bool = False) -> Tensor:
+    """Return the L2 norm per channel `[B, C, 1, 1]`, or of the whole image `[B, 1, 1, 1]`."""
+    length: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3) if all_channels else (2, 3), keepdim=True)
+    return length
