@@ -13,6 +13,7 @@ from robustill.attacks.squares import bump, pattern, start_tiles, windows
 from robustill.errors import InputError
 from robustill.losses import margin
 from tests.attacks.rugged import generators, images, labelled, network
+from tests.reference import square as reference
 
 
 def side(query: int, queries: int, share: float, height: int, width: int) -> int:
@@ -79,6 +80,30 @@ def test_tiles_cover_the_image() -> None:
     found = start_tiles(x, torch.rand(2, 3 * 28 * 28, dtype=torch.float64))
     assert bool((found[:, :, :25, :25] != 0).all())
     assert not torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("to", "source"), [((1, 2), (3, 0)), ((0, 3), (2, 2))])
+def test_one_change_is_that_of_the_paper(to: tuple[int, int], source: tuple[int, int], turned: bool) -> None:
+    x = 0.3 + 0.4 * torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    noise = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64) - 0.5
+    side, eps = torch.tensor([3]), 0.2
+    # Draws that fall into the wanted places (four are possible each way) and give the signs -1 and +1.
+    corners = [(place + 0.5) / 4 for place in (*to, *source)]
+    draws = torch.tensor([[*corners, 0.9 if turned else 0.1, 0.2, 0.8]], dtype=torch.float64)
+
+    linf = Square(eps=eps)
+    state = linf.begin(nn.Sequential(nn.Flatten(), nn.Linear(72, 2)).double(), x, torch.tensor([0]), generators(1))
+    state["x_best"] = x + 0.6 * eps * noise
+    expected = reference.linf_change(x[0], state["x_best"][0], to, 3, [-1, 1], eps)
+    torch.testing.assert_close(linf._square(state, draws, side)[0], expected)
+
+    shape = pattern(3).double().T if turned else pattern(3).double()
+    for scale in (0.02, 0.2):
+        state["x_best"] = x + scale * noise / noise.norm()
+        expected = reference.l2_change(x[0], state["x_best"][0], to, source, shape, [-1, 1], eps)
+        found = Square(eps=eps, norm="L2")._moved(state, draws, side)[0]
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.1), ("L2", 0.5)])
