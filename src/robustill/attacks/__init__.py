@@ -7,7 +7,9 @@ tensor([[0.7500, 0.2500]])
 """
 
 from robustill.attacks.apgd import APGD
+from robustill.attacks.autoattack import AutoAttack
 from robustill.attacks.cw import CW
+from robustill.attacks.fab import FAB
 from robustill.attacks.fgsm import FGSM
 from robustill.attacks.modes import eval_mode
 from robustill.attacks.named import named_attack
@@ -20,8 +22,10 @@ from robustill.attacks.verdicts import correct, stays_correct
 __all__ = [
     "APGD",
     "CW",
+    "FAB",
     "FGSM",
     "PGD",
+    "AutoAttack",
     "Objective",
     "Square",
     "correct",

@@ -1,0 +1,104 @@
+"""FAB: the nearest adversarial point, by steps to linear boundaries (Croce and Hein, ICML 2020, arXiv 1907.02044)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustill.attacks.apgd import per_example
+from robustill.attacks.plane import step_to_plane
+from robustill.attacks.search import Search, State, run_search
+from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm
+from robustill.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FAB(Search):
+    """Steps to the boundary towards one class, biased towards x, and back along the way once across.
+
+    An example falls when the point across the boundary lies in the ball. The targeted form: the boundary is that
+    between the label and one class.
+
+    Args:
+        eps: Radius in pixel units of [0, 1].
+        steps: Steps; each costs two forward passes and one backward pass.
+        norm: `"Linf"` or `"L2"`.
+        target: 1 is the likeliest wrong class at x, 2 the next.
+        bias: Largest share of the step that starts from x instead of the current point.
+        overshoot: Length of a step, in distances to the linear boundary.
+        back: Share of the way from x that is kept after a success.
+
+    Raises:
+        InputError: An impossible setting.
+    """
+
+    eps: float
+    steps: int = 100
+    norm: Norm = "Linf"
+    target: int = 1
+    bias: float = 0.1
+    overshoot: float = 1.05
+    back: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not (self.eps >= 0 and self.steps >= 1 and self.target >= 1 and self.norm in ("Linf", "L2")):
+            raise InputError(f"impossible attack {self}", "eps >= 0, steps and target >= 1, norm Linf or L2")
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
+        """Return points `[B, ...]` around `x` that `model` misclassifies, or `x` where none was found."""
+        return run_search(self, model, x, y, per_example(generator, len(x)), batch_size=max(len(x), 1))[1]
+
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
+        """Start at x itself."""
+        with torch.no_grad():
+            logits = model(x)
+        if logits.shape[1] <= self.target:
+            raise InputError(f"no wrong class number {self.target} among {logits.shape[1]} classes", "lower target")
+        target = logits.scatter(1, y[:, None], -torch.inf).topk(self.target, dim=1).indices[:, -1]
+        state = {"x": x, "y": y, "target": target, "point": x, "x_adv": x, "x_best": x}
+        return state | {"left": torch.full_like(y, self.steps), "fallen": logits.argmax(1) != y}
+
+    def advance(self, model: nn.Module, state: State) -> None:
+        """Take one step towards the boundary in every row."""
+        x, point = state["x"], state["point"]
+        ahead, slope = self._boundary(model, state)
+        # From the point and from x: the plane where the linearised difference of logits vanishes.
+        shift = (slope * (x - point)).flatten(1).sum(1)
+        here = step_to_plane(point.flatten(1), slope.flatten(1), -ahead, self.norm)
+        there = step_to_plane(x.flatten(1), slope.flatten(1), -ahead - shift, self.norm)
+        near, far = self._length(here).clamp_min(1e-8), self._length(there).clamp_min(1e-8)
+        share = (near / (near + far)).clamp(0, self.bias).reshape(_shape(x))
+        moved = (1 - share) * (point + self.overshoot * here.view_as(x))
+        moved = (moved + share * (x + self.overshoot * there.view_as(x))).clamp(0, 1)
+        with torch.no_grad():
+            logits = model(moved)
+        across = (logits.argmax(1) != state["y"]) | ~logits.isfinite().all(1)
+        inside = self._length((moved - x).flatten(1)) <= self.eps
+        state["fallen"] = across & inside
+        state["x_adv"] = torch.where(inside.reshape(_shape(x)), self._project(x, moved), x)
+        returned = x + self.back * (moved - x)
+        state["point"] = torch.where(across.reshape(_shape(x)), returned, moved)
+        state["left"] = state["left"] - 1
+
+    def _boundary(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:
+        """Return `z_target - z_y` at the current point `[B]`, and its gradient."""
+        point = state["point"].detach().requires_grad_()
+        with torch.enable_grad():
+            logits = model(point)
+            ahead = (logits.gather(1, state["target"][:, None]) - logits.gather(1, state["y"][:, None])).squeeze(1)
+            (slope,) = torch.autograd.grad(ahead.sum(), point)
+        return torch.nan_to_num(ahead.detach().to(point.dtype)), torch.nan_to_num(slope)
+
+    def _length(self, delta: Tensor) -> Tensor:
+        return delta.abs().amax(1) if self.norm == "Linf" else delta.norm(dim=1)
+
+    def _project(self, x: Tensor, points: Tensor) -> Tensor:
+        """Round a point that is inside to one that is inside exactly."""
+        return (LinfBall(x, self.eps) if self.norm == "Linf" else L2Ball(x, self.eps)).project(points)
+
+
+def _shape(x: Tensor) -> tuple[int, ...]:
+    return (-1,) + (1,) * (x.dim() - 1)
