@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from robustill.attacks import CW, FGSM, PGD, named_attack
+from robustill.attacks import APGD, CW, FGSM, PGD, AutoAttack, Square, named_attack
 from robustill.errors import InputError
 from tests.attacks.tiny import classifier, images, wavy
 
@@ -22,6 +22,12 @@ EPS = 8 / 255
         ("pgd1", PGD(eps=EPS, step_size=2 / 255, steps=1)),
         ("pgd50x5", PGD(eps=EPS, step_size=2 / 255, steps=50, restarts=5)),
         ("cw", CW(eps=EPS, step_size=2 / 255, steps=30, confidence=50.0)),
+        ("apgd-ce", APGD(eps=EPS, steps=100)),
+        ("apgd-dlr", APGD(eps=EPS, steps=100, loss="dlr")),
+        ("square", Square(eps=EPS, queries=5000)),
+        ("autoattack", AutoAttack(eps=EPS, version="standard")),
+        ("autoattack-fast", AutoAttack(eps=EPS, version="fast")),
+        ("autoattack-rand", AutoAttack(eps=EPS, version="rand")),
     ],
 )
 def test_names_stand_for_the_published_settings(name: str, attack: Any) -> None:
@@ -53,7 +59,7 @@ def test_radius_and_norm_are_passed_on_and_radius_zero_is_the_image(name: str) -
         ("pdg20", "did you mean 'pgd20'"),
         ("fsgm", "did you mean 'fgsm'"),
         ("pgd20_trade", "did you mean 'pgd20_trades'"),
-        ("nothing", "choose one of: cw, fgsm, pgd10"),
+        ("nothing", "choose one of: apgd-ce, apgd-dlr, autoattack"),
         ("", "choose one of"),
         ("pgd", "pgd"),
         ("pgd0", "pgd"),

@@ -7,6 +7,7 @@ tensor([[0.7500, 0.2500]])
 """
 
 from robustill.attacks.apgd import APGD
+from robustill.attacks.attacked import stays_correct
 from robustill.attacks.autoattack import AutoAttack
 from robustill.attacks.cw import CW
 from robustill.attacks.fab import FAB
@@ -17,7 +18,7 @@ from robustill.attacks.objective import Objective, gradient
 from robustill.attacks.pgd import PGD
 from robustill.attacks.search import run_search
 from robustill.attacks.square import Square
-from robustill.attacks.verdicts import correct, stays_correct
+from robustill.attacks.verdicts import correct
 
 __all__ = [
     "APGD",

@@ -1,0 +1,36 @@
+"""Does a prediction stay right under an attack: one boolean per example."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from robustill.attacks.apgd import APGD
+from robustill.attacks.autoattack import AutoAttack
+from robustill.attacks.cw import CW
+from robustill.attacks.fab import FAB
+from robustill.attacks.fgsm import FGSM
+from robustill.attacks.modes import eval_mode
+from robustill.attacks.pgd import PGD
+from robustill.attacks.square import Square
+from robustill.attacks.threat import Generators
+from robustill.attacks.verdicts import correct
+from robustill.losses import cross_entropy
+
+Labelled = CW | APGD | FAB | Square | AutoAttack
+"""Attacks on a model and labels; the others maximise any objective."""
+
+Attack = PGD | FGSM | Labelled
+
+
+def stays_correct(model: nn.Module, x: Tensor, y: Tensor, attack: Attack, *, generator: Generators = None) -> Tensor:
+    """Return where `model` still predicts `y` at the attack's point, `[B, ...], [B] -> bool [B]`.
+
+    PGD and FGSM maximise the cross-entropy with `y`. An example that is wrong without any perturbation should be
+    counted as fallen by the caller: x itself is in the ball.
+    """
+    if isinstance(attack, PGD | FGSM):
+        with eval_mode(model):
+            x_adv = attack(lambda points: cross_entropy(model(points), y), x, generator=generator)
+    else:
+        x_adv = attack(model, x, y, generator=generator)
+    return correct(model, x_adv, y)
