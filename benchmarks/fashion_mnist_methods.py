@@ -114,13 +114,21 @@ def difference(values, base):
     return f"{statistics.mean(pairs):+.2f} [{statistics.mean(pairs) - half:+.2f}, {statistics.mean(pairs) + half:+.2f}]"
 
 
+def complete(key, out, seeds):
+    """Return whether all runs of a method are evaluated, best and last student."""
+    return all((out / f"{key}-seed{seed}" / "last" / "evaluation.json").exists() for seed in seeds)
+
+
 def table(out, seeds, cost):
-    runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in METHODS}
+    """Return the table of the methods whose runs are all there, as Markdown, and their numbers."""
+    found = [key for key in METHODS if complete(key, out, seeds)]
+    runs = {key: [numbers(out / f"{key}-seed{seed}") for seed in seeds] for key in found}
     head = ["method", *(f"{what} ({which})" for which in ("best", "last") for what in COLUMNS)]
     head += ["weakest class, PGD-20 (last)", "WRA - PGD-AT (last)", "s / epoch"]
     labels = load_data("fashion-mnist").test.labels
     rows = []
-    for key, (label, _) in METHODS.items():
+    for key in found:
+        label = METHODS[key][0]
         columns = list(zip(*runs[key], strict=True))
         base = [run[-1] for run in runs["pgd-at"]]
         paired = "-" if key == "pgd-at" or len(seeds) < 2 else difference(columns[-1], base)
@@ -151,12 +159,15 @@ def main():
         if any(METHODS[key][1] for key in options.only):
             list(pool.map(lambda item: finish(item[1], options.out / item[0]), TEACHERS.items()))
         list(pool.map(job, [(key, seed) for key in options.only for seed in options.seeds]))
-    if set(options.only) == set(METHODS):
+    if complete("pgd-at", options.out, options.seeds):
         cost = json.loads(options.cost.read_text()) if options.cost.exists() else {}
         text, runs = table(options.out, options.seeds, cost)
         (options.out / "table.md").write_text(text)
         (options.out / "table.json").write_text(json.dumps({"seeds": options.seeds, "runs": runs}, indent=1))
         print(text)
+        missing = [key for key in METHODS if key not in runs]
+        if missing:
+            print(f"not yet complete: {', '.join(missing)}")
 
 
 if __name__ == "__main__":
