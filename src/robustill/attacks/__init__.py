@@ -7,7 +7,7 @@ tensor([[0.7500, 0.2500]])
 """
 
 from robustill.attacks.apgd import APGD
-from robustill.attacks.attacked import stays_correct
+from robustill.attacks.attacked import outlasts, stays_correct
 from robustill.attacks.autoattack import AutoAttack
 from robustill.attacks.cw import CW
 from robustill.attacks.fab import FAB
@@ -33,6 +33,7 @@ __all__ = [
     "eval_mode",
     "gradient",
     "named_attack",
+    "outlasts",
     "run_search",
     "stays_correct",
 ]

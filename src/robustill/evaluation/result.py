@@ -23,7 +23,8 @@ class Evaluation:
         eps: Radius in pixel units.
         norm: `"Linf"` or `"L2"`.
         about: What was evaluated: data set, split, digests, seed.
-        seconds: Time spent on each attack.
+        seconds: Time spent on each attack, and on each stage of an ensemble.
+        stages: For an ensemble such as AutoAttack, where the prediction stays right after each of its stages.
     """
 
     verdicts: dict[str, Tensor]
@@ -31,6 +32,7 @@ class Evaluation:
     norm: Norm
     about: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
     def robust(self) -> Tensor:
@@ -58,6 +60,11 @@ class Evaluation:
         attacks = {name: self._entry(name) for name in self.verdicts if name != "clean"}
         for name, entry in attacks.items():
             entry["wra"] = self.wra(name)
+            if name in self.stages:
+                entry["stages"] = {
+                    stage: {"accuracy": float(right.double().mean()), "seconds": self._seconds(f"{name}/{stage}")}
+                    for stage, right in self.stages[name].items()
+                }
         return {
             "schema": 1,
             "images": len(self.robust),
@@ -74,6 +81,9 @@ class Evaluation:
         """Return table rows (what, accuracy, 95% interval, WRA) as text in percent."""
         names = [*self.verdicts, *(["robust"] if len(self.verdicts) > 2 else [])]
         return [self._row(name) for name in names]
+
+    def _seconds(self, stage: str) -> float:
+        return round(self.seconds.get(stage, 0.0), 3)
 
     def _row(self, name: str) -> tuple[str, str, str, str]:
         low, high = self.interval(name)

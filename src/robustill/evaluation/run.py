@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import correct, named_attack, stays_correct
+from robustill.attacks import AutoAttack, correct, named_attack, outlasts, stays_correct
 from robustill.attacks.threat import Norm
 from robustill.data import Data, Split
 from robustill.errors import InputError
@@ -69,10 +69,18 @@ def evaluate(
     store = VerdictStore(Path(out) if out is not None else None, settings, len(images))
     run = _Evaluator(model, images, store, device, batch_size, seed, progress)
     run.stage("clean", None)
+    stages: dict[str, dict[str, Tensor]] = {}
     for name, attack in plans.items():
-        run.stage(name, attack)
-    verdicts = {name: store.verdicts(name) for name in ("clean", *plans)}
-    result = Evaluation(verdicts, eps, norm, {**about, "seed": seed}, {n: store.seconds[n] for n in verdicts})
+        if isinstance(attack, AutoAttack):
+            stages[name] = run.ensemble(name, attack, data.num_classes)
+        else:
+            run.stage(name, attack)
+    verdicts = {name: store.verdicts(name) for name in ("clean", *plans) if name not in stages}
+    verdicts |= {name: list(found.values())[-1] for name, found in stages.items()}
+    verdicts = {name: verdicts[name] for name in ("clean", *plans)}
+    # What is in the store may be of attacks that were not asked for now.
+    seconds = {stage: spent for stage, spent in store.seconds.items() if stage.split("/")[0] in verdicts}
+    result = Evaluation(verdicts, eps, norm, {**about, "seed": seed}, seconds, stages)
     if out is not None:
         _write_json(result.to_json(), Path(out) / "evaluation.json")
     return result
@@ -88,8 +96,17 @@ class _Evaluator:
     seed: int
     progress: bool
 
-    def stage(self, name: str, attack: Any) -> None:
-        """Run one attack (None: no attack) on the examples that have no verdict yet."""
+    def ensemble(self, name: str, attack: AutoAttack, classes: int) -> dict[str, Tensor]:
+        """Run the stages of AutoAttack, each on what the ones before left standing; return the verdicts after each."""
+        before, found = "clean", {}
+        for stage, searches in attack.stages(classes).items():
+            self.stage(f"{name}/{stage}", searches, before)
+            before = f"{name}/{stage}"
+            found[stage] = self.store.verdicts(before)
+        return found
+
+    def stage(self, name: str, attack: Any, before: str = "clean") -> None:
+        """Run one attack (None: no attack) on the examples without a verdict that were right in the stage `before`."""
         done = self.store.done(name)
         total = len(self.split)
         if done == total:
@@ -98,7 +115,7 @@ class _Evaluator:
             with bar(name, total, done=done, show=self.progress) as shown:
                 for x, y in self._remaining(done):
                     began = time.monotonic()
-                    right = correct(self.model, x, y) if attack is None else self._attacked(attack, x, y, name)
+                    right = correct(self.model, x, y) if attack is None else self._attacked(attack, x, y, name, before)
                     self.store.add(name, right, time.monotonic() - began)
                     shown.advance(len(y))
         finally:
@@ -112,13 +129,14 @@ class _Evaluator:
             yield x[skip:], y[skip:]
             skip = 0
 
-    def _attacked(self, attack: Any, x: Tensor, y: Tensor, name: str) -> Tensor:
+    def _attacked(self, attack: Any, x: Tensor, y: Tensor, name: str, before: str) -> Tensor:
         first = self.store.done(name)
-        right = self.store.verdicts("clean")[first : first + len(y)].to(self.device)
+        right = self.store.verdicts(before)[first : first + len(y)].to(self.device)
         if bool(right.any()):
             index = first + right.nonzero().flatten().cpu()
             generators = example_generators(self.seed, name, index.tolist())
-            right[right.clone()] = stays_correct(self.model, x[right], y[right], attack, generator=generators)
+            judge = outlasts if isinstance(attack, list) else stays_correct
+            right[right.clone()] = judge(self.model, x[right], y[right], attack, generator=generators)
         return right
 
 
