@@ -62,3 +62,11 @@ def test_what_is_wrong_already_stays_as_it_is() -> None:
 def test_impossible_settings_are_errors(change: dict[str, object]) -> None:
     with pytest.raises(InputError):
         AutoAttack(**{"eps": 0.1, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("attack", [APGD(eps=0.1), FAB(eps=0.1), Square(eps=0.1), AutoAttack(eps=0.1)])
+def test_images_outside_the_box_are_an_error(attack: APGD | FAB | Square | AutoAttack) -> None:
+    x = images(3) * 255
+    model = network()
+    with pytest.raises(InputError, match=r"\[0, 1\]"):
+        attack(model, x, labelled(model, x))

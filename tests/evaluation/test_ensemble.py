@@ -49,13 +49,13 @@ def test_each_stage_attacks_what_the_one_before_left(
     net: nn.Module, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    inner = module.outlasts
+    inner = module.run_searches
 
-    def noting(model: nn.Module, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+    def noting(searches: Any, model: nn.Module, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         asked.append(len(x))
-        return inner(model, x, *rest, **named)
+        return inner(searches, model, x, *rest)
 
-    monkeypatch.setattr(module, "outlasts", noting)
+    monkeypatch.setattr(module, "run_searches", noting)
     found = run(net, tiny_data, out=tmp_path, batch_size=64)
     stages = found.stages["autoattack"]
     assert list(stages) == ["apgd-ce", "fab-t", "square"]
@@ -85,15 +85,15 @@ def test_a_finished_stage_is_not_run_again(
 ) -> None:
     whole = run(net, tiny_data, batch_size=16)
     calls = iter(range(100))
-    inner = module.outlasts
+    inner = module.run_searches
 
-    def dying(*arguments: Any, **named: Any) -> Tensor:
+    def dying(*arguments: Any) -> tuple[Tensor, Tensor]:
         if next(calls) == 4:
             raise KeyboardInterrupt
-        return inner(*arguments, **named)
+        return inner(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "outlasts", dying)
+        patch.setattr(module, "run_searches", dying)
         with pytest.raises(KeyboardInterrupt):
             run(net, tiny_data, out=tmp_path, batch_size=16)
     resumed = run(net, tiny_data, out=tmp_path, batch_size=16)

@@ -7,7 +7,7 @@ tensor([[0.7500, 0.2500]])
 """
 
 from robustill.attacks.apgd import APGD
-from robustill.attacks.attacked import outlasts, stays_correct
+from robustill.attacks.attacked import stays_correct
 from robustill.attacks.autoattack import AutoAttack
 from robustill.attacks.cw import CW
 from robustill.attacks.fab import FAB
@@ -16,7 +16,7 @@ from robustill.attacks.modes import eval_mode
 from robustill.attacks.named import named_attack
 from robustill.attacks.objective import Objective, gradient
 from robustill.attacks.pgd import PGD
-from robustill.attacks.search import run_search
+from robustill.attacks.search import run_search, run_searches
 from robustill.attacks.square import Square
 from robustill.attacks.verdicts import correct
 
@@ -33,7 +33,7 @@ __all__ = [
     "eval_mode",
     "gradient",
     "named_attack",
-    "outlasts",
     "run_search",
+    "run_searches",
     "stays_correct",
 ]

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks.search import Search, State, run_search
-from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm, ball, draw
+from robustill.attacks.search import Search, State, wrong_class
+from robustill.attacks.threat import Norm, ball, draw, l2_direction, per_image
 from robustill.errors import InputError
 from robustill.losses import cross_entropy, dlr, dlr_targeted
 
@@ -51,25 +51,16 @@ class APGD(Search):
         if self.loss not in get_args(Surrogate):
             raise InputError(f"unknown loss {self.loss!r}", f"choose one of {', '.join(get_args(Surrogate))}")
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
-        """Return points `[B, ...]` around `x` that `model` misclassifies, or else those with the highest loss.
-
-        The model is attacked in eval mode; its modes are restored.
-        """
-        generators = per_example(generator, len(x))
-        return run_search(self, model, x, y, generators, batch_size=max(len(x), 1))[1]
-
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Start at a random point on the ball's surface."""
         x_adv = self._start(x, generators)
         size = torch.full((len(x),), 2 * self.eps, dtype=x.dtype, device=x.device)
         window = torch.full_like(y, max(int(_FIRST * self.steps), 1))
         state = {"x": x, "y": y, "x_adv": x_adv, "x_old": x_adv, "x_best": x_adv, "size": size, "window": window}
-        if self.norm == "Linf":
-            region = LinfBall(x, self.eps)
-            state |= {"low": region.low, "high": region.high}
+        state |= self.bounds(x)
         if self.loss.endswith("-targeted"):
-            state["target"] = self._target(model, x, y)
+            with torch.no_grad():
+                state["target"] = wrong_class(model(x), y, self.target)
         state["fallen"], state["value"], state["grad"] = self._evaluate(model, state)
         state |= {"grad_best": state["grad"], "best": state["value"], "best_checked": state["value"]}
         state |= {"since": torch.zeros_like(y), "rises": torch.zeros_like(y), "left": torch.full_like(y, self.steps)}
@@ -79,11 +70,11 @@ class APGD(Search):
     def advance(self, model: nn.Module, state: State) -> None:
         """Take one step in every row, and check the rows whose window is over."""
         x_adv = state["x_adv"]
-        ahead = self._project(state, self._ascent(state))
+        ahead = self.project(state, self._ascent(state))
         # The first step has no direction to keep.
-        share = torch.where(state["left"] == self.steps, 1.0, _MOMENTUM).to(x_adv.dtype).reshape(_shape(x_adv))
+        share = torch.where(state["left"] == self.steps, 1.0, _MOMENTUM).to(x_adv.dtype).reshape(per_image(x_adv))
         moved = x_adv + share * (ahead - x_adv) + (1 - share) * (x_adv - state["x_old"])
-        state["x_old"], state["x_adv"] = x_adv, self._project(state, moved)
+        state["x_old"], state["x_adv"] = x_adv, self.project(state, moved)
         before = state["value"]
         state["fallen"], state["value"], state["grad"] = self._evaluate(model, state)
         state["rises"] = state["rises"] + (state["value"] > before)
@@ -110,7 +101,7 @@ class APGD(Search):
 
     def _assign(self, state: State, where: Tensor, names: dict[str, str]) -> None:
         for to, source in names.items():
-            state[to] = torch.where(where.reshape(_shape(state[to])), state[source], state[to])
+            state[to] = torch.where(where.reshape(per_image(state[to])), state[source], state[to])
 
     def _evaluate(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor, Tensor]:
         """Return where the model errs at `x_adv`, the loss there `[B]` and its gradient."""
@@ -134,45 +125,13 @@ class APGD(Search):
             return -cross_entropy(logits, state["target"])
         return dlr_targeted(logits, state["y"], state["target"])
 
-    def _target(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        with torch.no_grad():
-            logits = model(x)
-        if logits.shape[1] <= self.target:
-            raise InputError(f"no wrong class number {self.target} among {logits.shape[1]} classes", "lower target")
-        ranked: Tensor = logits.scatter(1, y[:, None], -torch.inf).topk(self.target, dim=1).indices
-        return ranked[:, -1]
-
     def _start(self, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         region = ball(self.norm, x, self.eps)
         if self.norm == "Linf":
             noise = 2 * draw(torch.rand, x, generators) - 1
-            return region.project(x + self.eps * noise / noise.abs().flatten(1).amax(1).reshape(_shape(x)))
-        noise = draw(torch.randn, x, generators)
-        return region.project(x + self.eps * noise / noise.flatten(1).norm(dim=1).reshape(_shape(x)))
+            return region.project(x + self.eps * noise / noise.abs().flatten(1).amax(1).reshape(per_image(x)))
+        return region.project(x + self.eps * l2_direction(draw(torch.randn, x, generators)))
 
     def _ascent(self, state: State) -> Tensor:
-        grad, shape = state["grad"], _shape(state["grad"])
-        size, tiny = state["size"].reshape(shape), torch.finfo(grad.dtype).tiny
-        if self.norm == "Linf":
-            return state["x_adv"] + size * grad.sign()
-        direction = grad / grad.abs().flatten(1).amax(1).clamp_min(tiny).reshape(shape)
-        length = direction.flatten(1).norm(dim=1).clamp_min(tiny).reshape(shape)
-        ahead: Tensor = state["x_adv"] + size * direction / length
-        return ahead
-
-    def _project(self, state: State, points: Tensor) -> Tensor:
-        if self.norm == "Linf":
-            return torch.clamp(points, state["low"], state["high"])
-        return L2Ball(state["x"], self.eps).project(points)
-
-
-def _shape(x: Tensor) -> tuple[int, ...]:
-    return (-1,) + (1,) * (x.dim() - 1)
-
-
-def per_example(generator: Generators, count: int) -> Sequence[torch.Generator]:
-    """Return a generator per example; one generator, or none, draws the seeds of all."""
-    if isinstance(generator, Sequence):
-        return generator
-    seeds = torch.randint(2**62, (count,), generator=generator)
-    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        grad, size = state["grad"], state["size"].reshape(per_image(state["grad"]))
+        return state["x_adv"] + size * (grad.sign() if self.norm == "Linf" else l2_direction(grad))

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks.apgd import APGD, per_example
+from robustill.attacks.apgd import APGD
 from robustill.attacks.fab import FAB
 from robustill.attacks.modes import eval_mode
-from robustill.attacks.search import Search, run_search
+from robustill.attacks.search import Search, per_example, run_searches
 from robustill.attacks.square import Square
 from robustill.attacks.threat import Generators, Norm
 from robustill.attacks.verdicts import correct
@@ -77,14 +77,11 @@ class AutoAttack:
 
         The model is attacked in eval mode; its modes are restored.
         """
-        standing, x_adv = correct(model, x, y), x.clone()
+        right, x_adv = correct(model, x, y).nonzero().flatten(), x.clone()
         sources = per_example(generator, len(x))
         with eval_mode(model), torch.no_grad():
             classes = model(x[:1]).shape[1] if len(x) else 2
-        for searches in self.stages(classes).values():
-            for search in searches:
-                left = standing.nonzero().flatten()
-                own = [sources[i] for i in left.tolist()]
-                fallen, points = run_search(search, model, x[left], y[left], own, batch_size=batch_size)
-                x_adv[left[fallen]], standing[left] = points[fallen], ~fallen
+        searches = [search for stage in self.stages(classes).values() for search in stage]
+        own = [sources[i] for i in right.tolist()]
+        x_adv[right] = run_searches(searches, model, x[right], y[right], own, batch_size=batch_size)[1]
         return x_adv

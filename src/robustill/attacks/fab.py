@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks.apgd import per_example
 from robustill.attacks.plane import step_to_plane
-from robustill.attacks.search import Search, State, run_search
-from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm
+from robustill.attacks.search import Search, State, wrong_class
+from robustill.attacks.threat import Norm, per_image
 from robustill.errors import InputError
 
 
@@ -47,18 +46,12 @@ class FAB(Search):
         if not (self.eps >= 0 and self.steps >= 1 and self.target >= 1 and self.norm in ("Linf", "L2")):
             raise InputError(f"impossible attack {self}", "eps >= 0, steps and target >= 1, norm Linf or L2")
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
-        """Return points `[B, ...]` around `x` that `model` misclassifies, or `x` where none was found."""
-        return run_search(self, model, x, y, per_example(generator, len(x)), batch_size=max(len(x), 1))[1]
-
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Start at x itself."""
         with torch.no_grad():
             logits = model(x)
-        if logits.shape[1] <= self.target:
-            raise InputError(f"no wrong class number {self.target} among {logits.shape[1]} classes", "lower target")
-        target = logits.scatter(1, y[:, None], -torch.inf).topk(self.target, dim=1).indices[:, -1]
-        state = {"x": x, "y": y, "target": target, "point": x, "x_adv": x, "x_best": x}
+        target = wrong_class(logits, y, self.target)
+        state = {"x": x, "y": y, "target": target, "point": x, "x_adv": x, "x_best": x} | self.bounds(x)
         return state | {"left": torch.full_like(y, self.steps), "fallen": logits.argmax(1) != y}
 
     def advance(self, model: nn.Module, state: State) -> None:
@@ -70,7 +63,7 @@ class FAB(Search):
         here = step_to_plane(point.flatten(1), slope.flatten(1), -ahead, self.norm)
         there = step_to_plane(x.flatten(1), slope.flatten(1), -ahead - shift, self.norm)
         near, far = self._length(here).clamp_min(1e-8), self._length(there).clamp_min(1e-8)
-        share = (near / (near + far)).clamp(0, self.bias).reshape(_shape(x))
+        share = (near / (near + far)).clamp(0, self.bias).reshape(per_image(x))
         moved = (1 - share) * (point + self.overshoot * here.view_as(x))
         moved = (moved + share * (x + self.overshoot * there.view_as(x))).clamp(0, 1)
         with torch.no_grad():
@@ -78,9 +71,10 @@ class FAB(Search):
         across = (logits.argmax(1) != state["y"]) | ~logits.isfinite().all(1)
         inside = self._length((moved - x).flatten(1)) <= self.eps
         state["fallen"] = across & inside
-        state["x_adv"] = torch.where(inside.reshape(_shape(x)), self._project(x, moved), x)
+        # Projecting a point that is inside only rounds it to one that is inside exactly.
+        state["x_adv"] = torch.where(inside.reshape(per_image(x)), self.project(state, moved), x)
         returned = x + self.back * (moved - x)
-        state["point"] = torch.where(across.reshape(_shape(x)), returned, moved)
+        state["point"] = torch.where(across.reshape(per_image(x)), returned, moved)
         state["left"] = state["left"] - 1
 
     def _boundary(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:
@@ -94,11 +88,3 @@ class FAB(Search):
 
     def _length(self, delta: Tensor) -> Tensor:
         return delta.abs().amax(1) if self.norm == "Linf" else delta.norm(dim=1)
-
-    def _project(self, x: Tensor, points: Tensor) -> Tensor:
-        """Round a point that is inside to one that is inside exactly."""
-        return (LinfBall(x, self.eps) if self.norm == "Linf" else L2Ball(x, self.eps)).project(points)
-
-
-def _shape(x: Tensor) -> tuple[int, ...]:
-    return (-1,) + (1,) * (x.dim() - 1)

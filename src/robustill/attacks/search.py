@@ -2,30 +2,78 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from robustill.attacks.modes import eval_mode
+from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm, per_image
 from robustill.attacks.verdicts import correct
+from robustill.errors import InputError
+from robustill.inputs import check_images
 
 State = dict[str, Tensor]
 """All that an attack knows, a row `[B, ...]` per example: `index`, `x`, `y`, `x_adv`, `fallen`, `left`, and its own."""
 
 
-class Search(Protocol):
+class Search(ABC):
     """An attack that can be stopped after any step, saved row by row, and continued in other company.
 
     Rows never see each other, so a verdict depends on neither the batch nor what else is left in it.
     """
 
+    eps: float
+    norm: Norm
+
+    @abstractmethod
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Return the state before the first step; `left` is the number of steps to come."""
 
+    @abstractmethod
     def advance(self, model: nn.Module, state: State) -> None:
         """Take one step in every row: move `x_adv`, set `fallen` where the model errs there, count `left` down."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
+        """Return points `[B, ...]` around `x` that `model` misclassifies, or else the best that the search remembers.
+
+        The model is attacked in eval mode; its modes are restored.
+        """
+        return run_search(self, model, x, y, per_example(generator, len(x)), batch_size=max(len(x), 1))[1]
+
+    def bounds(self, x: Tensor) -> State:
+        """Return what `project` needs in the state besides `x`."""
+        if self.norm == "L2":
+            return {}
+        region = LinfBall(x, self.eps)
+        return {"low": region.low, "high": region.high}
+
+    def project(self, state: State, points: Tensor) -> Tensor:
+        """Return the nearest points inside each row's ball and the image box."""
+        if self.norm == "L2":
+            return L2Ball(state["x"], self.eps).project(points)
+        return torch.clamp(points, state["low"], state["high"])
+
+
+def per_example(generator: Generators, count: int) -> Sequence[torch.Generator]:
+    """Return a generator per example; one generator, or none, draws the seeds of all."""
+    if isinstance(generator, Sequence):
+        return generator
+    seeds = torch.randint(2**62, (count,), generator=generator)
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+
+def wrong_class(logits: Tensor, y: Tensor, rank: int) -> Tensor:
+    """Return the wrong class of each row that is likeliest (rank 1), next likeliest (2), ..., `[B, C], [B] -> [B]`.
+
+    Raises:
+        InputError: There are not so many wrong classes.
+    """
+    if logits.shape[1] <= rank:
+        raise InputError(f"no wrong class number {rank} among {logits.shape[1]} classes", "lower target")
+    ranked: Tensor = logits.scatter(1, y[:, None], -torch.inf).topk(rank, dim=1).indices
+    return ranked[:, -1]
 
 
 def rows(state: State, keep: Tensor) -> State:
@@ -63,7 +111,11 @@ def run_search(
         batch_size: Rows at a time; verdicts do not depend on it.
         view: A faster form of `model` to search on; the model itself when None.
         after_step: Called with the number of rows that finished in this step.
+
+    Raises:
+        InputError: Images outside [0, 1].
     """
+    check_images(x)
     searched = model if view is None else view
     fallen, found = torch.zeros_like(y, dtype=torch.bool), x.clone()
     state: State | None = None
@@ -92,6 +144,25 @@ def run_search(
     return fallen, found
 
 
+def run_searches(
+    searches: Sequence[Search],
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    generators: Sequence[torch.Generator],
+    *,
+    batch_size: int = 256,
+) -> tuple[Tensor, Tensor]:
+    """As `run_search`, one search after the other, each on what the ones before left; the others' points stay `x`."""
+    fallen, found = torch.zeros_like(y, dtype=torch.bool), x.clone()
+    for search in searches:
+        left = (~fallen).nonzero().flatten()
+        own = [generators[i] for i in left.tolist()]
+        fell, points = run_search(search, model, x[left], y[left], own, batch_size=batch_size)
+        fallen[left], found[left[fell]] = fell, points[fell]
+    return fallen, found
+
+
 def _confirmed(model: nn.Module, state: State) -> Tensor:
     fallen = state["fallen"].clone()
     claimed = fallen.nonzero().flatten()
@@ -102,4 +173,4 @@ def _confirmed(model: nn.Module, state: State) -> Tensor:
 def _points(state: State) -> Tensor:
     """Return where each row ended: the adversarial point, else the best one it remembers."""
     best = state.get("x_best", state["x_adv"])
-    return torch.where(state["fallen"].reshape((-1,) + (1,) * (best.dim() - 1)), state["x_adv"], best)
+    return torch.where(state["fallen"].reshape(per_image(best)), state["x_adv"], best)

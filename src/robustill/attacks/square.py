@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks.apgd import per_example
 from robustill.attacks.draws import uniform
-from robustill.attacks.search import Search, State, run_search
+from robustill.attacks.search import Search, State
 from robustill.attacks.squares import bump, start_tiles, windows
-from robustill.attacks.threat import Generators, L2Ball, LinfBall, Norm
+from robustill.attacks.threat import Norm, l2_direction
 from robustill.errors import InputError
 from robustill.losses import margin
 
@@ -43,19 +42,15 @@ class Square(Search):
         if not (self.eps >= 0 and self.queries >= 1 and 0 < self.share <= 1 and self.norm in ("Linf", "L2")):
             raise InputError(f"impossible attack {self}", "eps >= 0, queries >= 1, 0 < share <= 1, norm Linf or L2")
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
-        """Return points `[B, C, H, W]` that `model` misclassifies, or else those with the highest margin found."""
-        return run_search(self, model, x, y, per_example(generator, len(x)), batch_size=max(len(x), 1))[1]
-
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Start from vertical stripes (Linf) or a tiling by bumps (L2)."""
         key = torch.stack([torch.randint(2**62, (), generator=g) for g in generators]).to(x.device)
         state = {"x": x, "y": y, "key": key, "left": torch.full_like(y, self.queries), "x_best": x}
-        if self.norm == "Linf":
-            region = LinfBall(x, self.eps)
-            state |= {"low": region.low, "high": region.high}
+        state |= self.bounds(x)
         draws = uniform(key, torch.full_like(y, self.queries + 1), x.shape[1] * x.shape[2] * x.shape[3])
-        state["x_adv"] = self._stripes(state, draws) if self.norm == "Linf" else self._tiles(state, draws)
+        state["x_adv"] = (
+            self._stripes(state, draws) if self.norm == "Linf" else self._on_sphere(state, start_tiles(x, draws))
+        )
         state["x_best"] = state["x_adv"]
         state["fallen"], state["best"] = self._ask(model, state)
         return state
@@ -63,7 +58,7 @@ class Square(Search):
     def advance(self, model: nn.Module, state: State) -> None:
         """Try one change in every row, and keep it where the margin rises."""
         x = state["x"]
-        draws = uniform(state["key"], state["left"], 5 + 2 * x.shape[1])
+        draws = uniform(state["key"], state["left"], 5 + x.shape[1])
         side = self._side(state["left"], x)
         state["x_adv"] = self._square(state, draws, side) if self.norm == "Linf" else self._moved(state, draws, side)
         state["fallen"], value = self._ask(model, state)
@@ -91,16 +86,13 @@ class Square(Search):
     def _stripes(self, state: State, draws: Tensor) -> Tensor:
         x = state["x"]
         signs = _signs(draws[:, : x.shape[1] * x.shape[3]], x).reshape(len(x), x.shape[1], 1, x.shape[3])
-        return torch.clamp(x + self.eps * signs, state["low"], state["high"])
+        return self.project(state, x + self.eps * signs)
 
     def _square(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
         x = state["x"]
         inside = windows(draws[:, :2], side, x)
         signs = _signs(draws[:, 5 : 5 + x.shape[1]], x)[:, :, None, None]
-        return torch.clamp(state["x_best"] + 2 * self.eps * signs * inside, state["low"], state["high"])
-
-    def _tiles(self, state: State, draws: Tensor) -> Tensor:
-        return self._on_sphere(state["x"], start_tiles(state["x"], draws))
+        return self.project(state, state["x_best"] + 2 * self.eps * signs * inside)
 
     def _moved(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
         """Move the norm of one window into another, in the shape of a bump."""
@@ -112,11 +104,10 @@ class Square(Search):
         unused = (self.eps**2 - _length(delta, all_channels=True) ** 2).clamp_min(0) / x.shape[1]
         both = _length(delta * torch.maximum(to, source))
         new = new / _length(new).clamp_min(1e-12) * (unused + both**2).sqrt()
-        return self._on_sphere(x, delta * (1 - torch.maximum(to, source)) + new)
+        return self._on_sphere(state, delta * (1 - torch.maximum(to, source)) + new)
 
-    def _on_sphere(self, x: Tensor, delta: Tensor) -> Tensor:
-        whole = _length(delta, all_channels=True).clamp_min(1e-12)
-        return L2Ball(x, self.eps).project(x + self.eps * delta / whole)
+    def _on_sphere(self, state: State, delta: Tensor) -> Tensor:
+        return self.project(state, state["x"] + self.eps * l2_direction(delta))
 
 
 def _signs(draws: Tensor, x: Tensor) -> Tensor:

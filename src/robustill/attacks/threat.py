@@ -60,10 +60,7 @@ class L2Ball:
 
     def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
         """Go `size` along the gradient, normalised per image, and project back."""
-        # The largest entry comes out first: the square of a tiny or huge gradient leaves the range of float32.
-        largest = grad.abs().flatten(1).amax(1).reshape(_per_image(grad))
-        direction = grad / largest.clamp_min(torch.finfo(grad.dtype).tiny)
-        return self.project(x_adv + size * direction / _l2(direction).clamp_min(torch.finfo(grad.dtype).tiny))
+        return self.project(x_adv + size * l2_direction(grad))
 
     def project(self, x_adv: Tensor) -> Tensor:
         """Shrink to the ball, then clip to [0, 1] (which only moves closer to x)."""
@@ -77,7 +74,7 @@ class L2Ball:
         """Draw uniformly from the ball, clipped to [0, 1]."""
         direction = draw(torch.randn, self.x, generator)
         direction = direction / _l2(direction).clamp_min(torch.finfo(direction.dtype).tiny)
-        radius = draw(torch.rand, self.x[:, :1].flatten(1)[:, :1], generator).reshape(_per_image(self.x))
+        radius = draw(torch.rand, self.x[:, :1].flatten(1)[:, :1], generator).reshape(per_image(self.x))
         dimensions = self.x[0].numel() if len(self.x) else 1
         return self.project(self.x + self.eps * radius ** (1 / dimensions) * direction)
 
@@ -98,6 +95,15 @@ def ball(norm: Norm, x: Tensor, eps: float) -> Ball:
     if norm == "L2":
         return L2Ball(x, eps)
     raise InputError(f"unknown norm {norm!r}", "choose 'Linf' or 'L2'")
+
+
+def l2_direction(grad: Tensor) -> Tensor:
+    """Return `grad` `[B, ...]` divided by its L2 norm per image; zero stays zero."""
+    tiny = torch.finfo(grad.dtype).tiny
+    # The largest entry comes out first: the square of a tiny or huge gradient leaves the range of float32.
+    direction = grad / grad.abs().flatten(1).amax(1).reshape(per_image(grad)).clamp_min(tiny)
+    unit: Tensor = direction / _l2(direction).clamp_min(tiny)
+    return unit
 
 
 def draw(sample: Callable[..., Tensor], x: Tensor, generator: Generators) -> Tensor:
@@ -128,10 +134,11 @@ def _inside(bound: Tensor, x: Tensor, eps: float) -> Tensor:
     return torch.where(too_far, torch.nextafter(near, x), near).clamp(0, 1)
 
 
-def _per_image(x: Tensor) -> tuple[int, ...]:
+def per_image(x: Tensor) -> tuple[int, ...]:
+    """Return the shape that lets a `[B]` act on each image of `x` `[B, ...]`."""
     return (-1,) + (1,) * (x.dim() - 1)
 
 
 def _l2(x: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return length.reshape(_per_image(x))
+    return length.reshape(per_image(x))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import AutoAttack, correct, named_attack, outlasts, stays_correct
+from robustill.attacks import AutoAttack, correct, named_attack, run_searches, stays_correct
 from robustill.attacks.threat import Norm
 from robustill.data import Data, Split
 from robustill.errors import InputError
@@ -135,8 +135,11 @@ class _Evaluator:
         if bool(right.any()):
             index = first + right.nonzero().flatten().cpu()
             generators = example_generators(self.seed, name, index.tolist())
-            judge = outlasts if isinstance(attack, list) else stays_correct
-            right[right.clone()] = judge(self.model, x[right], y[right], attack, generator=generators)
+            again = (self.model, x[right], y[right])
+            if isinstance(attack, list):
+                right[right.clone()] = ~run_searches(attack, *again, generators)[0]
+            else:
+                right[right.clone()] = stays_correct(*again, attack, generator=generators)
         return right
 
 

@@ -51,7 +51,8 @@ class Recipe(Table):
         # The student's fresh weights follow the training seed.
         torch.manual_seed(self.training.seed)
         student = student_network(self.student, data)
-        networks = {name: self._network(source, data, method.wanted()[name]) for name, source in self.teachers.items()}
+        wanted = method.wanted()
+        networks = {name: self._network(source, data, wanted[name]) for name, source in self.teachers.items()}
         return method.build(student, networks), data
 
     def data_set(self, **changes: Any) -> Data:
