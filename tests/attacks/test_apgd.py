@@ -1,14 +1,13 @@
 """APGD against its paper's algorithm in a loop, and what every search promises."""
 
 import copy
-from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robustill.attacks import APGD, PGD, correct, run_search
-from robustill.attacks.search import State
+from robustill.attacks.rows import State
 from robustill.errors import InputError
 from robustill.losses import cross_entropy, dlr_targeted
 from tests.attacks.rugged import generators, images, labelled, network
@@ -74,60 +73,6 @@ def test_verdicts_do_not_depend_on_the_batch(batch_size: int) -> None:
     assert 0 < int(expected[0].sum()) < 12
     # Points may differ by the rounding of a convolution over another batch, amplified by signs.
     assert torch.equal(found[0], expected[0])
-
-
-def test_what_has_fallen_leaves_and_others_take_its_place() -> None:
-    model, x = network(), images()
-    y = labelled(model, x)
-    sizes: list[int] = []
-    model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
-    done: list[int] = []
-    fallen, _ = run_search(APGD(eps=0.05, steps=10), model, x, y, generators(12), batch_size=4, after_step=done.append)
-    whole = 11 * 12
-    assert max(sizes) <= 4
-    assert sum(done) == 12
-    assert sum(sizes) < whole - 3 * int(fallen.sum())
-
-
-def test_the_batch_is_full_as_long_as_examples_wait() -> None:
-    model, x = network(), images()
-    y = labelled(model, x)
-    attack = APGD(eps=0.05, steps=10)
-    begun: list[int] = []
-    sizes: list[int] = []
-
-    class Watched:
-        """Notes how many examples have begun, and how many rows a step has while others wait."""
-
-        def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
-            begun.append(len(y))
-            return attack.begin(model, x, y, generators)
-
-        def advance(self, model: nn.Module, state: State) -> None:
-            if sum(begun) < 12:
-                sizes.append(len(state["y"]))
-            attack.advance(model, state)
-
-    fallen, _ = run_search(Watched(), model, x, y, generators(12), batch_size=4)
-    assert 0 < int(fallen.sum()) < 12
-    assert sizes
-    assert set(sizes) == {4}
-
-
-def test_a_success_of_the_view_counts_only_if_the_model_confirms_it() -> None:
-    model, x = network(), images()
-    y = labelled(model, x)
-
-    class Defeated(nn.Module):
-        """A view that thinks it errs everywhere."""
-
-        def forward(self, points: Tensor) -> Tensor:
-            return model(points) * -1
-
-    few, _ = run_search(APGD(eps=0.05, steps=10), model, x, y, generators(12), view=Defeated())
-    plain, _ = run_search(APGD(eps=0.05, steps=10), model, x, y, generators(12))
-    assert int(few.sum()) < 12
-    assert int(plain.sum()) > 0
 
 
 def test_it_is_no_weaker_than_pgd_with_as_many_steps() -> None:

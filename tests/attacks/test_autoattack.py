@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robustill.attacks import APGD, FAB, AutoAttack, Square, correct
-from robustill.attacks.search import run_search
+from robustill.attacks.running import run_search
 from robustill.errors import InputError
 from tests.attacks.rugged import generators, images, labelled, network
 

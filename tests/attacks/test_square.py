@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks import Square, correct, run_search
-from robustill.attacks.search import State
+from robustill.attacks.rows import State
 from robustill.attacks.squares import bump, pattern, start_tiles, windows
 from robustill.errors import InputError
 from robustill.losses import margin

@@ -16,7 +16,8 @@ from robustill.attacks.modes import eval_mode
 from robustill.attacks.named import named_attack
 from robustill.attacks.objective import Objective, gradient
 from robustill.attacks.pgd import PGD
-from robustill.attacks.search import run_search, run_searches
+from robustill.attacks.running import Running, run_search, run_searches
+from robustill.attacks.search import Search
 from robustill.attacks.square import Square
 from robustill.attacks.verdicts import correct
 
@@ -28,6 +29,8 @@ __all__ = [
     "PGD",
     "AutoAttack",
     "Objective",
+    "Running",
+    "Search",
     "Square",
     "correct",
     "eval_mode",

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks.search import Search, State, wrong_class
+from robustill.attacks.rows import State
+from robustill.attacks.search import Search, wrong_class
 from robustill.attacks.threat import Norm, ball, draw, l2_direction, per_image
 from robustill.errors import InputError
 from robustill.losses import cross_entropy, dlr, dlr_targeted
@@ -50,6 +51,11 @@ class APGD(Search):
             raise InputError(f"impossible attack {self}", "eps >= 0, steps, target and samples >= 1, rho in [0, 1]")
         if self.loss not in get_args(Surrogate):
             raise InputError(f"unknown loss {self.loss!r}", f"choose one of {', '.join(get_args(Surrogate))}")
+
+    @property
+    def length(self) -> int:
+        """How many steps a row takes if it never falls."""
+        return self.steps
 
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Start at a random point on the ball's surface."""

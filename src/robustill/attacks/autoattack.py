@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from robustill.attacks.apgd import APGD
 from robustill.attacks.fab import FAB
 from robustill.attacks.modes import eval_mode
-from robustill.attacks.search import Search, per_example, run_searches
+from robustill.attacks.running import per_example, run_searches
+from robustill.attacks.search import Search
 from robustill.attacks.square import Square
 from robustill.attacks.threat import Generators, Norm
 from robustill.attacks.verdicts import correct

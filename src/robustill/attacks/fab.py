@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks.plane import step_to_plane
-from robustill.attacks.search import Search, State, wrong_class
+from robustill.attacks.rows import State
+from robustill.attacks.search import Search, wrong_class
 from robustill.attacks.threat import Norm, per_image
 from robustill.errors import InputError
 
@@ -45,6 +46,11 @@ class FAB(Search):
     def __post_init__(self) -> None:
         if not (self.eps >= 0 and self.steps >= 1 and self.target >= 1 and self.norm in ("Linf", "L2")):
             raise InputError(f"impossible attack {self}", "eps >= 0, steps and target >= 1, norm Linf or L2")
+
+    @property
+    def length(self) -> int:
+        """How many steps a row takes if it never falls."""
+        return self.steps
 
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Start at x itself."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks.draws import uniform
-from robustill.attacks.search import Search, State
+from robustill.attacks.rows import State
+from robustill.attacks.search import Search
 from robustill.attacks.squares import bump, start_tiles, windows
 from robustill.attacks.threat import Norm, l2_direction
 from robustill.errors import InputError
@@ -41,6 +42,11 @@ class Square(Search):
     def __post_init__(self) -> None:
         if not (self.eps >= 0 and self.queries >= 1 and 0 < self.share <= 1 and self.norm in ("Linf", "L2")):
             raise InputError(f"impossible attack {self}", "eps >= 0, queries >= 1, 0 < share <= 1, norm Linf or L2")
+
+    @property
+    def length(self) -> int:
+        """How many steps a row takes if it never falls."""
+        return self.queries
 
     def begin(self, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         """Start from vertical stripes (Linf) or a tiling by bumps (L2)."""
