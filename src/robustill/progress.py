@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _LINE_EVERY_S = 15.0
 
@@ -19,7 +27,8 @@ _LINE_EVERY_S = 15.0
 class Bar:
     """A running display; `advance` moves it, `note` changes the text behind it."""
 
-    def __init__(self, label: str, total: int, done: int, progress: Progress | None) -> None:
+    def __init__(self, label: str, total: int, done: int, progress: Progress | None, percent: bool = False) -> None:
+        self._percent = percent
         self._label, self._total, self._done, self._start_done = label, total, done, done
         self._progress, self._text = progress, ""
         self._task = progress.add_task(label, total=total, completed=done, note="") if progress else None
@@ -34,7 +43,8 @@ class Bar:
             self._printed = time.monotonic()
             rate = (self._done - self._start_done) / (self._printed - self._began)
             eta = (self._total - self._done) / rate if rate else float("inf")
-            sys.stderr.write(f"{self._label} {self._done}/{self._total} {self._text} (ETA {eta:.0f} s)\n")
+            share = f"{100 * self._done // self._total}%" if self._percent else f"{self._done}/{self._total}"
+            sys.stderr.write(f"{self._label} {share} {self._text} (ETA {eta:.0f} s)\n")
             sys.stderr.flush()
 
     def note(self, text: str) -> None:
@@ -44,21 +54,34 @@ class Bar:
             self._progress.update(self._task, note=text)
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it.
+
+    >>> duration(7.2), duration(95), duration(4000)
+    ('7 s', '1.6 min', '1.1 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
-def bar(label: str, total: int, *, done: int = 0, show: bool = True) -> Iterator[Bar]:
+def bar(label: str, total: int, *, done: int = 0, show: bool = True, percent: bool = False) -> Iterator[Bar]:
     """Show progress of `total` units while the block runs; `done` of them were done before.
 
-    In a terminal this is a bar with elapsed and remaining time; elsewhere a line every 15 seconds.
+    In a terminal this is a bar with elapsed and remaining time; elsewhere a line every 15 seconds. With `percent`, the
+    units are nothing that people count, and the share is shown instead.
     """
     if not show:
-        quiet = Bar(label, total, done, None)
+        quiet = Bar(label, total, done, None, percent)
         quiet._printed = float("inf")
         yield quiet
         return
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Bar(label, total, done, None)
+        yield Bar(label, total, done, None, percent)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    count = TaskProgressColumn() if percent else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as shown:
-        yield Bar(label, total, done, shown)
+        yield Bar(label, total, done, shown, percent)

@@ -2,17 +2,18 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from robustill.attacks import APGD, FAB, AutoAttack, Square
+from robustill.attacks import APGD, FAB, AutoAttack, Running, Square
+from robustill.attacks.rows import State
 from robustill.data import Data
-from robustill.evaluation import Evaluation, evaluate
-from robustill.evaluation import run as module
+from robustill.evaluation import Evaluation, evaluate, runner, store
 from robustill.methods import Standard
 from robustill.models import build_model
 from robustill.training import Settings, train
@@ -42,25 +43,44 @@ def net(tiny_data: Data) -> nn.Module:
 
 
 def run(model: nn.Module, data: Data, **changes: Any) -> Evaluation:
-    return evaluate(model, data, **{"eps": 0.11, "attacks": ("pgd3", "autoattack"), "progress": False, **changes})
+    return evaluate(
+        model, data, **{"eps": 0.11, "attacks": ("pgd3", "autoattack"), "progress": False, "checks": False, **changes}
+    )
 
 
-def test_each_stage_attacks_what_the_one_before_left(
-    net: nn.Module, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    inner = module.run_searches
+class Watched(Running):
+    """Notes how many examples each search is given; `left` steps, then Ctrl-C."""
 
-    def noting(searches: Any, model: nn.Module, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        asked.append(len(x))
-        return inner(searches, model, x, *rest)
+    asked: ClassVar[list[int]] = []
+    steps: ClassVar[int] = 0
+    left: ClassVar[int] = 10**9
+    before_the_cut: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
 
-    monkeypatch.setattr(module, "run_searches", noting)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        Watched.asked.append(len(self.waiting))
+
+    def step(self) -> State:
+        if Watched.left == 0:
+            Watched.before_the_cut()
+            raise KeyboardInterrupt
+        Watched.steps, Watched.left = Watched.steps + 1, Watched.left - 1
+        return super().step()
+
+
+@pytest.fixture(autouse=True)
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    Watched.asked, Watched.steps, Watched.left = [], 0, 10**9
+    monkeypatch.setattr(runner, "Running", Watched)
+
+
+def test_each_stage_attacks_what_the_one_before_left(net: nn.Module, tiny_data: Data, tmp_path: Path) -> None:
     found = run(net, tiny_data, out=tmp_path, batch_size=64)
     stages = found.stages["autoattack"]
     assert list(stages) == ["apgd-ce", "fab-t", "square"]
     left = [found.verdicts["clean"], *stages.values()]
-    assert asked == [int(before.sum()) for before in left[:-1]]
+    assert [Watched.asked[k] for k in (0, 1, 3)] == [int(before.sum()) for before in left[:-1]]
+    assert Watched.asked[1] >= Watched.asked[2] >= Watched.asked[3], "a target is tried on what the one before left"
     assert all(bool((after <= before).all()) for before, after in itertools.pairwise(left))
     assert 0 < int(left[-1].sum()) < int(left[1].sum()) < int(left[0].sum())
     assert torch.equal(found.verdicts["autoattack"], left[-1])
@@ -71,7 +91,9 @@ def test_each_stage_attacks_what_the_one_before_left(
         float(v.double().mean()) for v in stages.values()
     ]
     assert all(stage["seconds"] > 0 for stage in entry["stages"].values())
-    assert [row[0] for row in found.rows()] == ["clean", "pgd3", "autoattack", "worst case"]
+    assert [row[0].strip() for row in found.rows()] == [
+        "clean", "pgd3", "after apgd-ce", "after fab-t", "after square", "autoattack", "worst case"
+    ]  # fmt: skip
 
 
 def test_verdicts_do_not_depend_on_the_batch_size(net: nn.Module, tiny_data: Data) -> None:
@@ -80,22 +102,34 @@ def test_verdicts_do_not_depend_on_the_batch_size(net: nn.Module, tiny_data: Dat
         assert torch.equal(right, other.stages["autoattack"][stage])
 
 
-def test_a_finished_stage_is_not_run_again(
-    net: nn.Module, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("cut", [2, 9, 25, 45])
+@pytest.mark.parametrize("batch_size", [16, 7])
+def test_an_ensemble_goes_on_inside_an_attack(
+    net: nn.Module,
+    tiny_data: Data,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    cut: int,
+    killed: bool,
 ) -> None:
+    monkeypatch.setattr(store, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(store, "_REST", 0)
     whole = run(net, tiny_data, batch_size=16)
-    calls = iter(range(100))
-    inner = module.run_searches
-
-    def dying(*arguments: Any) -> tuple[Tensor, Tensor]:
-        if next(calls) == 4:
-            raise KeyboardInterrupt
-        return inner(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "run_searches", dying)
-        with pytest.raises(KeyboardInterrupt):
-            run(net, tiny_data, out=tmp_path, batch_size=16)
-    resumed = run(net, tiny_data, out=tmp_path, batch_size=16)
+    needed, Watched.steps, Watched.left = Watched.steps, 0, cut
+    file, disk = tmp_path / "verdicts.safetensors", []
+    Watched.before_the_cut = staticmethod(lambda: disk.append(file.read_bytes()))
+    with pytest.raises(KeyboardInterrupt):
+        run(net, tiny_data, out=tmp_path, batch_size=16)
+    assert cut < needed
+    if killed:
+        file.write_bytes(disk[0])
+    Watched.left = 10**9
+    resumed = run(net, tiny_data, out=tmp_path, batch_size=batch_size)
     for stage, right in whole.stages["autoattack"].items():
-        assert torch.equal(right, resumed.stages["autoattack"][stage])
+        assert torch.equal(right, resumed.stages["autoattack"][stage]), stage
+    if batch_size == 16:
+        # One for the step that the kill may have cost.
+        assert needed <= Watched.steps <= needed + 1, "steps were taken twice, or left out"
+    assert not list(tmp_path.glob("*.old*"))

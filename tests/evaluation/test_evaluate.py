@@ -73,15 +73,15 @@ def test_verdicts_do_not_depend_on_the_batch_size(norm: str, tiny_data: Data) ->
 
 def test_the_seed_moves_the_random_starts(model: nn.Module, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
-    from robustill.evaluation import run as module
+    from robustill.evaluation import runner as module
 
-    inner = module.stays_correct
+    inner = module.adversarial_points
 
     def noting(*args: Any, generator: Any, **kwargs: Any) -> Tensor:
         seen.append([each.initial_seed() for each in generator])
         return inner(*args, generator=generator, **kwargs)
 
-    monkeypatch.setattr(module, "stays_correct", noting)
+    monkeypatch.setattr(module, "adversarial_points", noting)
     for seed in (0, 0, 1):
         run(model, data, attacks=("pgd3",), seed=seed)
     run(model, data, attacks=("pgd4",), seed=0)

@@ -7,7 +7,7 @@ tensor([[0.7500, 0.2500]])
 """
 
 from robustill.attacks.apgd import APGD
-from robustill.attacks.attacked import stays_correct
+from robustill.attacks.attacked import Attack, adversarial_points, stays_correct
 from robustill.attacks.autoattack import AutoAttack
 from robustill.attacks.cw import CW
 from robustill.attacks.fab import FAB
@@ -27,11 +27,13 @@ __all__ = [
     "FAB",
     "FGSM",
     "PGD",
+    "Attack",
     "AutoAttack",
     "Objective",
     "Running",
     "Search",
     "Square",
+    "adversarial_points",
     "correct",
     "eval_mode",
     "gradient",

@@ -1,4 +1,4 @@
-"""Does a prediction stay right under an attack: one boolean per example."""
+"""Any attack on a model and labels: the points it finds, and does the prediction stay right there."""
 
 from __future__ import annotations
 
@@ -23,12 +23,20 @@ Attack = PGD | FGSM | Labelled
 def stays_correct(model: nn.Module, x: Tensor, y: Tensor, attack: Attack, *, generator: Generators = None) -> Tensor:
     """Return where `model` still predicts `y` at the attack's point, `[B, ...], [B] -> bool [B]`.
 
-    PGD and FGSM maximise the cross-entropy with `y`. An example that is wrong without any perturbation should be
-    counted as fallen by the caller: x itself is in the ball.
+    An example that is wrong without any perturbation should be counted as fallen by the caller: x itself is in the
+    ball.
     """
-    if isinstance(attack, PGD | FGSM):
-        with eval_mode(model):
-            x_adv = attack(lambda points: cross_entropy(model(points), y), x, generator=generator)
-    else:
-        x_adv = attack(model, x, y, generator=generator)
-    return correct(model, x_adv, y)
+    return correct(model, adversarial_points(model, x, y, attack, generator=generator), y)
+
+
+def adversarial_points(
+    model: nn.Module, x: Tensor, y: Tensor, attack: Attack, *, generator: Generators = None
+) -> Tensor:
+    """Return the points that an attack on `model` finds, `[B, ...], [B] -> [B, ...]`.
+
+    PGD and FGSM maximise the cross-entropy with `y`.
+    """
+    if not isinstance(attack, PGD | FGSM):
+        return attack(model, x, y, generator=generator)
+    with eval_mode(model):
+        return attack(lambda points: cross_entropy(model(points), y), x, generator=generator)

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from robustill.attacks.threat import Norm
 from robustill.errors import InputError
+from robustill.evaluation.breakdown import Curve, class_table
+from robustill.evaluation.checks import Check
+from robustill.evaluation.interval import clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Evaluation:
         about: What was evaluated: data set, split, digests, seed.
         seconds: Time spent on each attack, and on each stage of an ensemble.
         stages: For an ensemble such as AutoAttack, where the prediction stays right after each of its stages.
+        labels: True classes, int64 `[n]`; None: no numbers per class.
+        class_names: One per class.
+        curve: The worst case over a grid of radii; None: not asked for.
+        checks: Whether these numbers can be believed.
     """
 
     verdicts: dict[str, Tensor]
@@ -33,6 +40,10 @@ class Evaluation:
     about: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     stages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    labels: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+    curve: Curve | None = None
+    checks: tuple[Check, ...] = ()
 
     @property
     def robust(self) -> Tensor:
@@ -45,15 +56,22 @@ class Evaluation:
 
     def interval(self, name: str = "robust", confidence: float = 0.95) -> tuple[float, float]:
         """Return the Clopper-Pearson interval of `accuracy(name)`: exact for any sample size."""
-        from scipy.stats import binomtest
-
-        right = self._of(name)
-        low, high = binomtest(int(right.sum()), len(right)).proportion_ci(confidence, method="exact")
-        return float(low), float(high)
+        return clopper_pearson(self._of(name), confidence)
 
     def wra(self, name: str = "robust") -> float:
         """Return the weighted robust accuracy, the mean of clean accuracy and `accuracy(name)` (MTARD's metric)."""
         return (self.accuracy("clean") + self.accuracy(name)) / 2
+
+    def worst_class(self, name: str = "robust") -> tuple[str, float]:
+        """Return the class that is right least often, and how often.
+
+        Raises:
+            InputError: The labels are not known.
+        """
+        if self.labels is None:
+            raise InputError("the labels are not known", "Evaluation(..., labels=...)")
+        table = class_table({name: self._of(name)}, self.labels, self.class_names)
+        return min(((row["name"], row[name]["accuracy"]) for row in table), key=lambda row: row[1])
 
     def to_json(self) -> dict[str, Any]:
         """Return what `evaluation.json` holds."""
@@ -72,15 +90,33 @@ class Evaluation:
             "clean": self._entry("clean"),
             "attacks": attacks,
             "robust": {**self._entry("robust"), "wra": self.wra()},
+            **self._optional(),
             "seconds": round(sum(self.seconds.values()), 3),
             **self.about,
             "versions": _versions(),
         }
 
+    def _optional(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.labels is not None:
+            name, accuracy = self.worst_class()
+            both = {"clean": self.verdicts["clean"], "robust": self.robust}
+            found["classes"] = class_table(both, self.labels, self.class_names)
+            found["worst_class"] = {"name": name, "robust": accuracy}
+        if self.curve is not None:
+            found["curve"] = self.curve.to_json()
+        if self.checks:
+            found["checks"] = {check.name: check.to_json() for check in self.checks}
+        return found
+
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return table rows (what, accuracy, 95% interval, WRA) as text in percent."""
-        names = [*self.verdicts, *(["robust"] if len(self.verdicts) > 2 else [])]
-        return [self._row(name) for name in names]
+        found = []
+        for name in self.verdicts:
+            for stage, right in self.stages.get(name, {}).items():
+                found.append((f"  after {stage}", f"{100 * float(right.double().mean()):.2f}", "", ""))
+            found.append(self._row(name))
+        return [*found, *([self._row("robust")] if len(self.verdicts) > 2 else [])]
 
     def _seconds(self, stage: str) -> float:
         return round(self.seconds.get(stage, 0.0), 3)

@@ -13,74 +13,129 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_SAVE_EVERY_S = 10.0
-_FILE = "verdicts.safetensors"
+from robustill.attacks.rows import State, rows, together
+
+# Rows of large images take a while to write: never more than a twentieth of the time.
+_SAVE_EVERY_S, _REST = 10.0, 20
+FALLEN = -1
 
 
 class VerdictStore:
-    """Keeps the verdicts of each stage in order; saves them every ten seconds and at the end of a stage.
+    """Keeps how far each example got in each stage, and the rows in flight; saves them every ten seconds.
+
+    A stage is a number of searches (or one attack). The level of an example counts those it stood; `FALLEN` ends it.
 
     Args:
         folder: Where `verdicts.safetensors` lives; None keeps everything in memory.
         settings: What the verdicts depend on. Verdicts on disk under other settings are put aside, not mixed in.
         total: Number of examples.
+        part: Which of how many processes; each writes a file of its own and begins with what all files know.
     """
 
-    def __init__(self, folder: Path | None, settings: dict[str, Any], total: int) -> None:
-        self._path = folder / _FILE if folder is not None else None
+    def __init__(
+        self, folder: Path | None, settings: dict[str, Any], total: int, part: tuple[int, int] = (0, 1)
+    ) -> None:
+        name = "verdicts" if part[1] == 1 else f"verdicts-{part[0]}of{part[1]}"
+        self._folder, self._path = folder, folder / f"{name}.safetensors" if folder is not None else None
         self._settings, self._total = json.dumps(settings, sort_keys=True), total
-        self._parts: dict[str, list[Tensor]] = {}
+        self.levels: dict[str, Tensor] = {}
+        self.flying: dict[str, State] = {}
         self.seconds: dict[str, float] = {}
-        self._saved = time.monotonic()
+        self._saved, self._took = time.monotonic(), 0.0
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self._load()
+            for path in sorted(folder.glob("verdicts*.safetensors")):
+                if ".old" not in path.name:
+                    self._load(path)
 
-    def done(self, stage: str) -> int:
-        """Return how many examples of `stage` have a verdict."""
-        return sum(len(part) for part in self._parts.get(stage, []))
+    def level(self, stage: str) -> Tensor:
+        """Return the levels of `stage`, int16 `[n]`, to be changed in place."""
+        return self.levels.setdefault(stage, torch.zeros(self._total, dtype=torch.int16))
 
-    def verdicts(self, stage: str) -> Tensor:
-        """Return the verdicts of `stage` so far, bool `[done]`."""
-        return torch.cat([torch.zeros(0, dtype=torch.bool), *self._parts.get(stage, [])])
-
-    def add(self, stage: str, right: Tensor, seconds: float) -> None:
-        """Append verdicts `[B]` of the next examples."""
-        self._parts.setdefault(stage, []).append(right.cpu())
+    def spent(self, stage: str, seconds: float) -> None:
+        """Count time for a stage, and save if it is time."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-        if time.monotonic() - self._saved > _SAVE_EVERY_S:
+        if time.monotonic() - self._saved > max(_SAVE_EVERY_S, _REST * self._took):
             self.save()
 
+    def absorb(self, levels: dict[str, Tensor], seconds: dict[str, float]) -> None:
+        """Take over what another process or file knows."""
+        for stage, theirs in levels.items():
+            ours = self.level(stage)
+            fallen = (ours == FALLEN) | (theirs == FALLEN)
+            ours.copy_(torch.where(fallen, FALLEN, torch.maximum(ours, theirs)))
+        for stage, spent in seconds.items():
+            # Processes work side by side.
+            self.seconds[stage] = max(self.seconds.get(stage, 0.0), spent)
+
     def save(self) -> None:
-        """Write all verdicts atomically."""
+        """Write everything atomically."""
         self._saved = time.monotonic()
-        if self._path is None or not self._parts:
+        if self._path is None or not self.levels:
             return
         from safetensors.torch import save_file
 
-        temporary = self._path.with_name(f".{_FILE}.{os.getpid()}.tmp")
+        flying = {f"rows/{name}/{key}": v for name, state in self.flying.items() for key, v in state.items()}
+        levels = {f"level/{stage}": level for stage, level in self.levels.items()}
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         about = {"settings": self._settings, "seconds": json.dumps(self.seconds)}
-        save_file({name: self.verdicts(name) for name in self._parts}, temporary, metadata=about)
+        # Copies: rows that share their memory cannot be written.
+        save_file({k: v.cpu().clone() for k, v in (levels | flying).items()}, temporary, metadata=about)
         os.replace(temporary, self._path)
+        self._took = time.monotonic() - self._saved
 
-    def _load(self) -> None:
-        if self._path is None or not self._path.exists():
+    def merge(self) -> None:
+        """Write one file of what this store knows, and drop the files of the processes."""
+        if self._folder is None:
             return
+        parts = list(self._folder.glob("verdicts-*of*.safetensors"))
+        self._path = self._folder / "verdicts.safetensors"
+        self.save()
+        for path in parts:
+            path.unlink(missing_ok=True)
+
+    def _load(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
         try:
-            with safe_open(self._path, framework="pt") as file:
+            with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
-                parts = {name: [file.get_tensor(name).bool()] for name in file.keys()}  # noqa: SIM118
-            same = about.get("settings") == self._settings
-            fits = all(part[0].dim() == 1 and len(part[0]) <= self._total for part in parts.values())
-            if not (same and fits):
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about.get("settings") != self._settings:
                 raise ValueError
-            self.seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
-            self._parts = parts
+            seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
+            levels, flying = _sorted(found, self._total)
         except (SafetensorError, OSError, ValueError, KeyError, AttributeError):
             # Verdicts of another model, radius or seed, or a damaged file: keep them, out of the way.
-            os.replace(self._path, self._path.with_name(f"{self._path.stem}.old.safetensors"))
+            os.replace(path, path.with_name(f"{path.stem}.old.safetensors"))
+            return
+        self.absorb(levels, seconds)
+        for name, state in flying.items():
+            self.flying[name] = together(self.flying[name], state) if name in self.flying else state
+
+    def rows_of(self, name: str, own: Tensor, device: torch.device) -> State | None:
+        """Return the rows of search `name` that were in flight when it was cut off, those at positions `own`."""
+        state = self.flying.pop(name, None)
+        if state is None:
+            return None
+        state = rows(state, torch.isin(state["index"], own))
+        return {key: value.to(device) for key, value in state.items()} if len(state["index"]) else None
+
+
+def _sorted(found: dict[str, Tensor], total: int) -> tuple[dict[str, Tensor], dict[str, State]]:
+    levels: dict[str, Tensor] = {}
+    flying: dict[str, State] = {}
+    for name, value in found.items():
+        kind, _, rest = name.partition("/")
+        if kind == "level":
+            levels[rest] = value
+        else:
+            flying.setdefault(rest.rpartition("/")[0], {})[rest.rpartition("/")[2]] = value
+    fits = all(level.shape == (total,) and level.dtype == torch.int16 for level in levels.values())
+    whole = all("index" in state and len({len(v) for v in state.values()}) == 1 for state in flying.values())
+    if not (fits and whole):
+        raise ValueError
+    return levels, flying
 
 
 def example_generators(seed: int, stage: str, index: Sequence[int]) -> list[torch.Generator]:

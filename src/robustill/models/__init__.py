@@ -10,15 +10,18 @@ from robustill.models.frozen import Frozen
 from robustill.models.load import load_model
 from robustill.models.observe import count_classes, head, observed
 from robustill.models.spec import Classifier, ModelSpec, Normalize
+from robustill.models.view import AttackView, attack_view
 from robustill.models.weights import save_model
 
 __all__ = [
     "MODELS",
+    "AttackView",
     "Classifier",
     "Frozen",
     "LoadNotes",
     "ModelSpec",
     "Normalize",
+    "attack_view",
     "build_model",
     "check_logits",
     "count_classes",

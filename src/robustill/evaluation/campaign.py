@@ -1,0 +1,99 @@
+"""All the attacks of one evaluation: on the model, borrowed from another one, and over a grid of radii."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustill.attacks import Attack, AutoAttack
+from robustill.data import Data
+from robustill.evaluation.breakdown import Curve
+from robustill.evaluation.cost import announce
+from robustill.evaluation.runner import Runner
+from robustill.models import model_digest
+
+TRANSFER = "transfer-"
+
+
+class Campaign:
+    """Runs what was asked for, and reads the numbers from the store.
+
+    Args:
+        run: Attacks the model, stage by stage.
+        data: For the names of its classes.
+        plans: Attacks by name.
+        surrogate: Another model that the attacks are also made on.
+        grid: For each radius, the attacks of `plans` with that radius.
+    """
+
+    def __init__(
+        self,
+        run: Runner,
+        data: Data,
+        plans: Mapping[str, Attack],
+        surrogate: nn.Module | None,
+        grid: Mapping[float, Sequence[Attack]],
+    ) -> None:
+        self.run, self.data, self.plans, self.surrogate, self.grid = run, data, plans, surrogate, grid
+        self._stages: dict[str, list[str]] = {}
+        self._radii: dict[float, str] = {}
+
+    def attack(self) -> None:
+        """Run everything that has no verdict yet."""
+        self.run.clean()
+        for name, attack in self.plans.items():
+            self._stages[name] = self._one(name, attack)
+        if self.surrogate is not None:
+            # Verdicts on disk may come from another surrogate.
+            origin = model_digest(self.surrogate)[:12]
+            for name, attack in self.plans.items():
+                key = f"{TRANSFER}{name}/{origin}"
+                self.run.attack(key, attack, source=self.surrogate)
+                self._stages[TRANSFER + name] = [key]
+        before = "clean"
+        for radius, attacks in self.grid.items():
+            for name, attack in zip(self.plans, attacks, strict=True):
+                before = self._one(f"{name}@{radius:.6g}", attack, before)[-1]
+            self._radii[radius] = before
+
+    def _one(self, name: str, attack: Attack, before: str = "clean") -> list[str]:
+        """Run an attack; return the stages of the store that hold its verdicts, the last one those of the whole."""
+        if not isinstance(attack, AutoAttack):
+            self.run.attack(name, attack, before)
+            return [name]
+        stages = attack.stages(self.data.num_classes)
+        announce(name, self.run, stages)
+        keys = []
+        for stage, searches in stages.items():
+            keys.append(f"{name}/{stage}")
+            self.run.searches(keys[-1], searches, before)
+            before = keys[-1]
+        return keys
+
+    def verdicts(self) -> dict[str, Tensor]:
+        """Return the verdicts without an attack and of each attack, bool `[n]`."""
+        return {"clean": self.run.verdicts("clean")} | {
+            name: self.run.verdicts(keys[-1]) for name, keys in self._stages.items()
+        }
+
+    def seconds(self) -> dict[str, float]:
+        """Return the time spent on each stage that was asked for; the store may know others."""
+        asked = {"clean", *(key for keys in self._stages.values() for key in keys)}
+        return {stage: spent for stage, spent in self.run.store.seconds.items() if stage in asked or "@" in stage}
+
+    def details(self) -> dict[str, Any]:
+        """Return what an `Evaluation` holds beside verdicts: stages of ensembles, labels, class names, curve."""
+        stages = {
+            name: {key.rpartition("/")[2]: self.run.verdicts(key) for key in keys}
+            for name, keys in self._stages.items()
+            if isinstance(self.plans.get(name), AutoAttack)
+        }
+        curve = None
+        if self._radii:
+            verdicts = torch.stack([self.run.verdicts(key) for key in self._radii.values()])
+            curve = Curve(tuple(self._radii), verdicts, tuple(self.plans))
+        labels = self.run.split.labels[self.run.index]
+        return {"stages": stages, "labels": labels, "class_names": self.data.class_names, "curve": curve}

@@ -1,0 +1,156 @@
+"""Running attacks on the examples of a split, stage by stage, into a store of verdicts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustill.attacks import Attack, Running, Search, adversarial_points, correct
+from robustill.attacks.rows import State
+from robustill.attacks.running import Take
+from robustill.data import Split
+from robustill.data.splits import to_unit
+from robustill.evaluation.store import FALLEN, VerdictStore, example_generators
+from robustill.progress import Bar, bar
+
+
+@dataclass
+class Runner:
+    """Attacks a model on chosen images of a split.
+
+    Args:
+        model: Decides every verdict, in float32.
+        split: Where the images are.
+        index: Positions in the split, int64 `[n]`; verdicts are in this order.
+        own: Which of these `n` this process attacks, int64.
+        store: Where the verdicts go.
+        device: Where to compute.
+        batch_size: Images at a time.
+        seed: Seed of the random draws; each belongs to (seed, stage, position in the split).
+        views: Gives the form of the model that a search runs on; None for the model itself.
+        progress: Show a bar per stage.
+    """
+
+    model: nn.Module
+    split: Split
+    index: Tensor
+    own: Tensor
+    store: VerdictStore
+    device: torch.device
+    batch_size: int
+    seed: int
+    views: Callable[[Search], nn.Module | None]
+    progress: bool
+
+    def examples(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images `[k, ...]` and labels `[k]` at `at` (0..n-1)."""
+        positions = self.index[at]
+        x = to_unit(self.split.images(positions).to(self.device))
+        return x, self.split.labels[positions].to(self.device)
+
+    def verdicts(self, stage: str) -> Tensor:
+        """Return where the prediction stays right after a finished stage, bool `[n]`."""
+        return self.store.level(stage) > 0
+
+    def begun(self, stage: str) -> bool:
+        """Return whether any example of this process has got anywhere in a stage."""
+        return bool((self.store.level(stage)[self.own] != 0).any())
+
+    def clean(self) -> None:
+        """Find where the model is right without an attack."""
+        self._batches("clean", self.own, lambda x, y, at: correct(self.model, x, y))
+
+    def attack(self, name: str, attack: Attack, before: str = "clean", source: nn.Module | None = None) -> None:
+        """Run an attack that needs no more than one call, on what stands in `before`; crafted on `source` if given."""
+        if isinstance(attack, Search) and source is None:
+            self.searches(name, [attack], before)
+            return
+
+        def judge(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
+            sources = example_generators(self.seed, name, self.index[at].tolist())
+            return correct(self.model, adversarial_points(source or self.model, x, y, attack, generator=sources), y)
+
+        self._batches(name, self._standing(name, before), judge)
+
+    def searches(self, name: str, searches: Sequence[Search], before: str = "clean") -> None:
+        """Run searches one after the other, each on what the ones before left standing."""
+        standing, level = self._standing(name, before), self.store.level(name)
+        total = len(standing) * sum(search.length for search in searches)
+        done = sum(int(_over(level[standing], k).sum()) * search.length for k, search in enumerate(searches))
+        if done == total:
+            return
+        try:
+            with bar(name, total, done=done, show=self.progress, percent=True) as shown:
+                for k, search in enumerate(searches):
+                    later = sum(each.length for each in searches[k + 1 :])
+                    self._search(name, k, search, standing, later, shown)
+        finally:
+            # Also on Ctrl-C: what has a verdict is not attacked again.
+            self.store.save()
+
+    def _search(self, name: str, k: int, search: Search, standing: Tensor, later: int, shown: Bar) -> None:
+        level, key = self.store.level(name), f"{name}#{k}"
+        waiting = standing[level[standing] == k]
+        state = self.store.rows_of(key, waiting, self.device)
+        if state is not None:
+            waiting = waiting[~torch.isin(waiting, state["index"].cpu())]
+            shown.advance(int((search.length - state["left"]).sum()))
+        running = Running(
+            search, self.model, self._take(key), waiting,
+            batch_size=self.batch_size, view=self.views(search), state=state,
+        )  # fmt: skip
+        while not running.finished:
+            began, left = time.monotonic(), _steps_left(running.state)
+            waited = len(running.waiting)
+            done = running.step()
+            begun = (waited - len(running.waiting)) * search.length
+            shown.advance(left + begun - _steps_left(running.state) + later * int(done["fallen"].sum()))
+            at, fallen = done["index"].cpu(), done["fallen"].cpu()
+            level[at] = torch.where(fallen, FALLEN, k + 1).to(level.dtype)
+            if len(at):
+                shown.note(f"{int((level[standing] >= 0).sum())} of {len(standing)} stand")
+            self.store.flying.pop(key, None)
+            if running.state is not None:
+                self.store.flying[key] = running.state
+            self.store.spent(name, time.monotonic() - began)
+
+    def _take(self, key: str) -> Take:
+        def take(at: Tensor) -> tuple[Tensor, Tensor, list[torch.Generator]]:
+            return *self.examples(at), example_generators(self.seed, key, self.index[at].tolist())
+
+        return take
+
+    def _standing(self, name: str, before: str) -> Tensor:
+        """Return what this process has to attack, after noting that the others of its share have fallen before."""
+        right = self.verdicts(before)[self.own]
+        self.store.level(name)[self.own[~right]] = FALLEN
+        return self.own[right]
+
+    def _batches(self, name: str, among: Tensor, judge: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        level = self.store.level(name)
+        todo = among[level[among] == 0]
+        if not len(todo):
+            return
+        try:
+            with bar(name, len(among), done=len(among) - len(todo), show=self.progress) as shown:
+                for at in torch.split(todo, self.batch_size):
+                    began = time.monotonic()
+                    right = judge(*self.examples(at), at).cpu()
+                    level[at] = torch.where(right, 1, FALLEN).to(level.dtype)
+                    self.store.spent(name, time.monotonic() - began)
+                    shown.advance(len(at))
+        finally:
+            self.store.save()
+
+
+def _over(level: Tensor, k: int) -> Tensor:
+    """Return where search `k` of a stage is over: stood, or not needed any more."""
+    return (level > k) | (level == FALLEN)
+
+
+def _steps_left(state: State | None) -> int:
+    return 0 if state is None else int(state["left"].sum())
