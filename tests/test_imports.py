@@ -30,6 +30,7 @@ ORDER = [
     "catalogue",
     "demo",
     "cli",
+    "__main__",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,11 @@ def evaluate_target(
     eps: float | None = None,
     norm: str | None = None,
     split: str = "test",
-    limit: int | None = None,
+    images: int | None = None,
+    eps_grid: Sequence[float] = (),
+    transfer_from: str | None = None,
+    checks: bool = True,
+    precision: str = "auto",
     last: bool = False,
     batch_size: int = 256,
     seed: int = 0,
@@ -107,7 +112,11 @@ def evaluate_target(
         eps: Radius.
         norm: `"Linf"` or `"L2"`.
         split: Part of the data.
-        limit: Cap on the number of images.
+        images: Only so many, as many of each class, drawn by `seed`.
+        eps_grid: Radii for a curve of the worst case over the attacks.
+        transfer_from: Another run folder or model source, whose adversarial examples are tried too.
+        checks: Look for signs that the attacks were fooled.
+        precision: What searches run in: auto, float32, bfloat16 or float16.
         last: Take the run's last student instead of the selected one.
         batch_size: Images per batch.
         seed: Seed of the random starts.
@@ -117,34 +126,49 @@ def evaluate_target(
     Raises:
         InputError: Neither the run nor the arguments say which data or radius.
     """
-    from robustill.evaluation import evaluate
+    from robustill.evaluation import evaluate, is_first, part
     from robustill.models import load_model
+    from robustill.report import draw_curve
     from robustill.training.device import find_device
 
     place, folder = find_device(device), Path(target)
+    # Binds this process to a GPU of its own where several were launched.
+    part(place)
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if recipe is None and (data is None or eps is None):
         raise InputError(
             f"{target} is not a run folder, so nothing says which data and radius", "give --data and --eps"
         )
-    images = _data(recipe, data, root, limit, split)
+    found = _data(recipe, data, root)
     source = str(folder / "student_last.safetensors") if last and folder.is_dir() else target
-    model = load_model(source, num_classes=images.num_classes, shape=images.shape)
+    model, surrogate = (
+        None if name is None else load_model(name, num_classes=found.num_classes, shape=found.shape)
+        for name in (source, transfer_from)
+    )
+    assert model is not None
     if out is None and folder.is_dir():
         out = folder / "last" if last else folder
     if out is not None:
         make_folder(out)
-    return evaluate(
+    result = evaluate(
         model.to(place),
-        images,
+        found,
         eps=eps if eps is not None else _recipe_eps(recipe),
         norm=_norm(norm, recipe),  # type: ignore[arg-type]
         attacks=_attacks(attacks, recipe),
         split=split,
+        images=images,
+        eps_grid=eps_grid,
+        transfer_from=surrogate,
+        checks=checks,
+        precision=precision,  # type: ignore[arg-type]
         batch_size=batch_size,
         seed=seed,
         out=out,
     )
+    if result.curve is not None and out is not None and is_first():
+        draw_curve(result.to_json(), out / "curve.svg")
+    return result
 
 
 def make_folder(folder: Path) -> None:
@@ -159,13 +183,10 @@ def make_folder(folder: Path) -> None:
         raise RobustillError(f"cannot create the folder {folder}: {error.strerror}", "choose another --out") from error
 
 
-def _data(recipe: Recipe | None, data: str | None, root: str | None, limit: int | None, split: str) -> Data:
+def _data(recipe: Recipe | None, data: str | None, root: str | None) -> Data:
     from robustill.data import load_data
 
     changes: dict[str, Any] = {} if root is None else {"root": root}
-    if limit is not None:
-        # The run's validation share need not fit into so few images, and the test set does not depend on it.
-        changes |= {"limit": limit} | ({"validation": 0} if split == "test" else {})
     if data is not None:
         return load_data(data, **changes)
     if recipe is None:

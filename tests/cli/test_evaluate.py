@@ -10,7 +10,7 @@ from tests.cli.command import Robustill, refused, teacher
 
 
 def test_evaluate_writes_what_it_prints(robustill: Robustill, trained: Path) -> None:
-    quick = ["--attacks", "fgsm, pgd3", "--limit", 50, "--out", "found"]
+    quick = ["--attacks", "fgsm, pgd3", "--images", 50, "--out", "found"]
     values = robustill("evaluate", trained, *quick, "--json").json
     assert values == json.loads(Path("found/evaluation.json").read_text())
     assert (values["schema"], values["images"], values["threat"]) == (1, 50, {"norm": "Linf", "eps": 0.15})
@@ -22,7 +22,7 @@ def test_evaluate_writes_what_it_prints(robustill: Robustill, trained: Path) -> 
 
 
 def test_evaluate_the_selected_and_the_last_student(robustill: Robustill, trained: Path) -> None:
-    quick = ["--attacks", "fgsm", "--limit", 50, "--json"]
+    quick = ["--attacks", "fgsm", "--images", 50, "--json"]
     selected = robustill("evaluate", trained, *quick).json
     last = robustill("evaluate", trained, "--last", *quick).json
     assert json.loads((trained / "evaluation.json").read_text()) == selected
@@ -45,7 +45,7 @@ def test_evaluate_a_file_needs_data_and_radius(robustill: Robustill, tmp_path: P
         "L2",
         "--attacks",
         "fgsm",
-        "--limit",
+        "--images",
         50,
         "--json",
     ).json
@@ -63,7 +63,7 @@ def test_evaluate_a_file_needs_data_and_radius(robustill: Robustill, tmp_path: P
         (["--norm", "L1"], ["unknown norm 'L1'", "choose Linf or L2"]),
         (["--split", "tset"], ["digits has no split 'tset'", "choose test, validation or train"]),
         (["--data", "digit"], ["there is no data set 'digit'"]),
-        (["--limit", "0"], ["limit is 0"]),
+        (["--images", "0"], ["images is 0"]),
         (["--batch-size", "0"], ["batch_size is 0"]),
         (["--device", "gpu"], ["unknown device 'gpu'"]),
     ],
@@ -89,8 +89,8 @@ def test_an_interrupted_evaluation_exits_with_130(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("robustill.evaluation.run.stays_correct", stop)
-        outcome = robustill("evaluate", trained, "--limit", 50, "--out", "found")
+        patch.setattr("robustill.evaluation.runner.adversarial_points", stop)
+        outcome = robustill("evaluate", trained, "--images", 50, "--out", "found")
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in outcome.err

@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint(robustill: Robustill) -> None:
 def test_a_folder_that_cannot_be_made(robustill: Robustill, trained: Path) -> None:
     Path("file").write_text("")
     refused(robustill("train", "digits_standard_cnn-small", "--out", "file"), "cannot create the folder file")
-    refused(robustill("evaluate", trained, "--limit", 50, "--out", "file"), "cannot create the folder file")
+    refused(robustill("evaluate", trained, "--images", 50, "--out", "file"), "cannot create the folder file")
     refused(robustill("doctor", "--out", "file"), "cannot create the folder file")
 
 
@@ -114,7 +114,7 @@ def test_the_demo_trains_four_networks_and_goes_on_where_it_was(
     recipes, targets = demo.load_recipe, demo.evaluate_target
     short = ["training.epochs=1", "training.batch_size=512"]
     monkeypatch.setattr(demo, "load_recipe", lambda name, changes: recipes(name, [*changes, *short]))
-    monkeypatch.setattr(demo, "evaluate_target", lambda run: targets(run, attacks="fgsm", limit=50))
+    monkeypatch.setattr(demo, "evaluate_target", lambda run: targets(run, attacks="fgsm", images=50))
     first = robustill("demo", "--out", "story")
     assert first.code == 0
     folders = {path.name for path in Path("story").iterdir() if path.is_dir()}

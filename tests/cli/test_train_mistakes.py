@@ -47,7 +47,7 @@ def test_distillation_from_a_file_and_a_warning_for_a_teacher_that_guesses(
     assert outcome.code == 0
     assert outcome.err.count("warning: teacher is right on") == 1
     assert file.read_bytes() == before
-    values = robustill("evaluate", "new", "--attacks", "fgsm", "--limit", 50, "--json").json
+    values = robustill("evaluate", "new", "--attacks", "fgsm", "--images", 50, "--json").json
     assert values["threat"]["eps"] == 0.15
     assert load_recipe("new").teachers == {"teacher": str(file)}
 

@@ -95,7 +95,7 @@ def test_what_looks_like_markup_is_printed_as_it_is(
     robustill: Robustill, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.symlink(trained, "[bold]run[", target_is_directory=True)
-    text = robustill("evaluate", "[bold]run[", "--limit", 50, "--attacks", "fgsm").out
+    text = robustill("evaluate", "[bold]run[", "--images", 50, "--attacks", "fgsm").out
     assert "[bold]run[: accuracy" in text
     outcome = robustill("doctor", "--data", "[/x]/[red]y")
     assert outcome.code == 1

@@ -22,6 +22,11 @@ def part(device: torch.device) -> tuple[int, int]:
     return state.process_index, state.num_processes
 
 
+def is_first() -> bool:
+    """Return whether this process is the one that reports."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def gather(store: VerdictStore, processes: int) -> None:
     """Let every process know the verdicts of all."""
     if processes == 1:

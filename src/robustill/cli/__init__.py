@@ -1,0 +1,24 @@
+"""The command line: reads a recipe, calls the library, writes a table for people and JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+
+# In the order of the help.
+from robustill.cli import evaluate, look, train  # noqa: F401
+from robustill.cli.app import app
+from robustill.errors import RobustillError
+
+__all__ = ["app", "main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; user errors print one message and exit with 1, an interrupt with 130."""
+    try:
+        app(args=arguments)
+    except RobustillError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)

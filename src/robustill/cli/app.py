@@ -1,0 +1,54 @@
+"""The application and the options that verbs share."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class _Verbs(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            # Typer would exit without the message, which says how to go on.
+            sys.stderr.write(f"{str(error) or 'interrupted'}\n")
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    name="robustill",
+    cls=_Verbs,
+    help="Adversarial distillation: train a small image classifier that stays right under attack, guided by teachers."
+    "\n\nA day with it: [bold]robustill doctor[/] checks the data and the teacher, [bold]train[/] distils a student, "
+    "[bold]evaluate[/] attacks it. Start with [bold]robustill demo[/], which needs nothing else.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from robustill import __version__
+
+        sys.stdout.write(f"robustill {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key, e.g. --set method.alpha=0.9. Repeatable."),
+]

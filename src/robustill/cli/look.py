@@ -1,0 +1,82 @@
+"""`list` and `doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from robustill.cli.app import Json, app
+from robustill.cli.tables import number, print_json, print_table, write_json
+from robustill.errors import InputError, nearest
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, models, data or recipes.")] = "methods",
+    json_out: Json = False,
+) -> None:
+    """What there is: methods with their cards, architectures, data sets, shipped recipes."""
+    kinds = ("methods", "models", "data", "recipes")
+    if what not in kinds:
+        raise InputError(f"there is no list of {what!r}", nearest(what, kinds))
+    rows: list[tuple[str, ...]]
+    if what == "methods":
+        from robustill.methods import METHODS, card
+
+        cards = [card(name, method) for name, method in METHODS.items()]
+        if json_out:
+            print_json([each.to_json() for each in cards])
+            return
+        rows = [(c.name, c.inner, c.outer, ", ".join(c.networks)) for c in cards]
+        print_table("Methods", ["name", "the adversary maximises", "training minimises", "networks"], rows)
+        return
+    from robustill.catalogue import data_sets, models, recipes
+
+    found = {"models": models, "data": data_sets, "recipes": recipes}[what]()
+    if json_out:
+        print_json([{"name": name, "about": about} for name, about in found])
+        return
+    print_table(what.capitalize(), ["name", "about"], found)
+
+
+@app.command()
+def doctor(
+    data: Annotated[str | None, typer.Option(help="A data set to look at.")] = None,
+    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A teacher to verify on --data: run, file, ARCH@file, robustbench:NAME.")
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="The teacher's input mean per channel, e.g. 0.49,0.48,0.45.")] = None,
+    std: Annotated[str | None, typer.Option(help="The teacher's input deviation per channel.")] = None,
+    eps: Annotated[str, typer.Option(help="Radius for the teacher's PGD accuracy.")] = "8/255",
+    images: Annotated[int, typer.Option(help="Test images for the teacher's accuracies.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="Folder for doctor.json.")] = None,
+    json_out: Json = False,
+) -> None:
+    """What is wrong with this installation, a data set, or a teacher; exits with 1 if anything is.
+
+    Example: robustill doctor --teacher runs/teacher --data fashion-mnist --eps 0.1
+    """
+    from robustill.diagnostics.doctor import examine
+
+    scale = {
+        key: [number(f"--{key}", v) for v in text.split(",")] for key, text in (("mean", mean), ("std", std)) if text
+    }
+    report = examine(
+        data=data, root=root, teacher=teacher, eps=number("--eps", eps), images=images, normalization=scale
+    )
+    if out is not None:
+        write_json(report.to_json(), out / "doctor.json")
+    if json_out:
+        print_json(report.to_json())
+    else:
+        for title, rows in report.tables:
+            print_table(title, ["", ""], rows, header=False)
+        for problem in report.problems:
+            Console(stderr=True, soft_wrap=True).print(f"[red]problem:[/] {escape(problem)}", highlight=False)
+    if report.problems:
+        raise typer.Exit(1)

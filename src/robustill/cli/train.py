@@ -1,0 +1,74 @@
+"""`demo` and `train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from robustill.cli.app import Json, Set, app
+from robustill.cli.tables import print_json, print_table, write_json
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the four runs go.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of all four runs.")] = 0,
+) -> None:
+    """The whole story on the embedded digits, in about a minute.
+
+    Trains a clean and a robust teacher, distils a student from both (B-MTARD), trains the same student without
+    teachers (PGD-AT), attacks all four and prints one table.
+    """
+    from robustill.demo import run_demo
+
+    title, columns, rows = run_demo(out, seed=seed)
+    write_json([dict(zip(columns, row, strict=True)) for row in rows], out / "demo.json")
+    print_table(title, columns, rows)
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="A TOML file, a run folder, or a shipped recipe (robustill list recipes).")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-NAME when left out.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint, bit-exactly.")
+    ] = False,
+    changes: Set = None,
+    mixed_precision: Annotated[
+        str | None, typer.Option(help="no or bf16; short for --set training.mixed_precision.")
+    ] = None,
+    json_out: Json = False,
+) -> None:
+    """Train any method: students, and teachers too (methods standard, pgd_at, trades).
+
+    The run folder gets recipe.toml (resolved), metrics.jsonl, last.pt, student.safetensors (chosen on the validation
+    split) and student_last.safetensors. Ctrl-C saves and says how to go on.
+
+    Example: robustill train fashion-mnist_rslad_cnn-small --out runs/rslad --set teachers.teacher=runs/teacher
+    """
+    from robustill.recipe import find_recipe, load_recipe
+    from robustill.runs import run_recipe
+
+    precision = [f"training.mixed_precision={mixed_precision}"] if mixed_precision else []
+    source = out if resume and out is not None and (out / "recipe.toml").exists() else recipe
+    loaded = load_recipe(source, [*(changes or []), *precision])
+    # A run folder named as the recipe is where the run goes on.
+    folder = out or (Path(recipe) if Path(recipe).is_dir() else Path("runs") / find_recipe(recipe).stem)
+    result = run_recipe(loaded, folder, resume=resume)
+    if json_out:
+        print_json({"out": str(folder), "best": result.best, "last": result.history[-1]})
+        return
+    rows = [_scores("selected", result.best)] if result.best else []
+    rows.append(_scores("last", {**result.history[-1], **result.history[-1].get("validation", {})}))
+    print_table(f"{folder}: accuracy on the validation split, %", ["student", "epoch", "clean", "robust"], rows)
+
+
+def _scores(label: str, scores: dict[str, Any]) -> tuple[str, ...]:
+    def percent(name: str) -> str:
+        return f"{100 * scores[name]:.2f}" if name in scores else "-"
+
+    return label, str(scores["epoch"] + 1), percent("clean"), percent("robust")
