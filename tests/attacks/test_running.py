@@ -137,17 +137,19 @@ def test_a_search_goes_on_from_its_rows(attack: Search, other_size: int, cut: in
     def take(index: Tensor) -> tuple[Tensor, Tensor, list[torch.Generator]]:
         return x[index], y[index], seeds_of(index)
 
+    def note(done: State, found: Tensor) -> None:
+        if done:
+            found[done["index"]] = done["fallen"]
+
     def finish(running: Running, found: Tensor) -> None:
         while not running.finished:
-            done = running.step()
-            found[done["index"]] = done["fallen"]
+            note(running.step(), found)
 
     whole, again = torch.zeros(20, dtype=torch.bool), torch.zeros(20, dtype=torch.bool)
     finish(Running(attack, model, take, torch.arange(20), batch_size=6), whole)
     first = Running(attack, model, take, torch.arange(20), batch_size=6)
     for _ in range(cut):
-        done = first.step()
-        again[done["index"]] = done["fallen"]
+        note(first.step(), again)
     assert first.state is not None
     kept = {name: value.clone() for name, value in first.state.items()}
     finish(Running(attack, model, take, first.waiting, batch_size=other_size, state=kept), again)

@@ -116,6 +116,23 @@ def test_when_the_sweep_fires(mark: float, falling: int, of: int, fires: bool) -
     assert f"{falling} of {of}" in check.says
 
 
+class Wavering(nn.Module):
+    """Wrong on images of 0, 1/2 and 1 whose first pixel is dark, right on everything around them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        exact = (2 * x == (2 * x).round()).flatten(1).all(1)
+        wrong = (exact & (x[:, 0, 0, 0] < 0.3)).float()
+        return torch.stack([1 - wrong, wrong], 1)
+
+
+def test_an_image_that_is_wrong_without_an_attack_stays_wrong() -> None:
+    x = torch.full((10, 1, 3, 3), 0.5)
+    x[:4, 0, 0, 0] = 0
+    value = swept(Wavering(), x, torch.zeros(10, dtype=torch.int64), 0.1).value
+    assert value["steps"] == dict.fromkeys(("5", "10", "20", "40", "80"), 0.6)
+    assert value["restarts"] == {"1": 0.6, "5": 0.6}
+
+
 def test_square_sees_through_quantisation_and_gradients_do_not(tiny_data: Data) -> None:
     (x, y), eps = images(tiny_data), 0.23
     open_net = trained("standard", tiny_data)
@@ -149,10 +166,9 @@ class Shy(nn.Module):
 )
 def test_when_the_square_probe_fires(falling: int, of: int, fires: bool) -> None:
     x = torch.full((of + 5, 1, 3, 3), 0.5)
-    x[:, 0, 0, 0] = (torch.arange(of + 5) >= falling).float()
-    # Fallen before: they would fall again, and are not asked.
-    x[of:, 0, 0, 0] = 0
-    standing, sources = torch.arange(of + 5) < of, generators(of + 5)
+    x[:, 0, 0, 0] = (torch.arange(of + 5) >= 5 + falling).float()
+    # The first five fell before: they would fall again, and are not asked.
+    standing, sources = torch.arange(of + 5) >= 5, generators(of + 5)
     untouched = [each.get_state() for each in sources]
     y = torch.zeros(of + 5, dtype=torch.int64)
     check = square_probe(Shy(), x, y, standing, eps=0.05, norm="Linf", generators=sources, queries=3)

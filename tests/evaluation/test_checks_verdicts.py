@@ -30,7 +30,7 @@ def found(
     ("fell", "standing", "fires"), [(3, 300, True), (3, 301, False), (2, 20, False), (3, 20, True), (0, 0, False)]
 )
 def test_thresholds(fell: int, standing: int, fires: bool) -> None:
-    clean, gradient = some(range(380)), some(range(standing))
+    clean, gradient = some(range(380)), some([*range(standing), *range(380, N)])
     # Wrong without an attack or fallen to a gradient attack anyway: no merit of the other attack.
     other = some([i for i in range(350) if i >= fell])
     before = {"clean": clean, "pgd20": gradient}

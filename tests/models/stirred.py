@@ -79,11 +79,17 @@ class Block(nn.Module):
 
 
 class Shift(nn.Module):
-    """A normalisation as foreign code writes it."""
+    """A normalisation as foreign code writes it, which computes with its buffers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.full((1, 1, 1, 1), 0.75))
+        self.register_buffer("std", torch.full((1, 1, 1, 1), 0.01))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / 0.01  # type: ignore[operator,no-any-return]
+        return (x - self.mean) * self.std.reciprocal()  # type: ignore[operator,no-any-return]
+
+
+def hooked(network: nn.Module) -> nn.Module:
+    list(network.modules())[3].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return network

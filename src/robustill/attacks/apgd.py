@@ -79,7 +79,7 @@ class APGD(Search):
         ahead = self.project(state, self._ascent(state))
         # The first step has no direction to keep.
         share = torch.where(state["left"] == self.steps, 1.0, _MOMENTUM).to(x_adv.dtype).reshape(per_image(x_adv))
-        moved = x_adv + share * (ahead - x_adv) + (1 - share) * (x_adv - state["x_old"])
+        moved = torch.lerp(x_adv, ahead, share).addcmul_(1 - share, x_adv - state["x_old"])
         state["x_old"], state["x_adv"] = x_adv, self.project(state, moved)
         before = state["value"]
         state["fallen"], state["value"], state["grad"] = self._evaluate(model, state)
@@ -140,4 +140,4 @@ class APGD(Search):
 
     def _ascent(self, state: State) -> Tensor:
         grad, size = state["grad"], state["size"].reshape(per_image(state["grad"]))
-        return state["x_adv"] + size * (grad.sign() if self.norm == "Linf" else l2_direction(grad))
+        return torch.addcmul(state["x_adv"], size, grad.sign() if self.norm == "Linf" else l2_direction(grad))

@@ -66,12 +66,12 @@ class FAB(Search):
         ahead, slope = self._boundary(model, state)
         # From the point and from x: the plane where the linearised difference of logits vanishes.
         shift = (slope * (x - point)).flatten(1).sum(1)
-        here = step_to_plane(point.flatten(1), slope.flatten(1), -ahead, self.norm)
-        there = step_to_plane(x.flatten(1), slope.flatten(1), -ahead - shift, self.norm)
-        near, far = self._length(here).clamp_min(1e-8), self._length(there).clamp_min(1e-8)
+        starts, rises = torch.cat([point, x]).flatten(1), torch.cat([-ahead, -ahead - shift])
+        steps = step_to_plane(starts, slope.flatten(1).repeat(2, 1), rises, self.norm)
+        near, far = self._length(steps).clamp_min(1e-8).chunk(2)
         share = (near / (near + far)).clamp(0, self.bias).reshape(per_image(x))
-        moved = (1 - share) * (point + self.overshoot * here.view_as(x))
-        moved = (moved + share * (x + self.overshoot * there.view_as(x))).clamp(0, 1)
+        here, there = torch.add(starts, steps, alpha=self.overshoot).view(2, *x.shape)
+        moved = torch.lerp(here, there, share).clamp_(0, 1)
         with torch.no_grad():
             logits = model(moved)
         across = (logits.argmax(1) != state["y"]) | ~logits.isfinite().all(1)

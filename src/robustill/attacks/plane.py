@@ -12,29 +12,37 @@ def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm) -> Tensor:
     """Return the shortest `d` with `<w, t + d> = <w, t> + rise` and `t + d` in [0, 1], `[B, n], [B, n], [B] -> [B, n]`.
 
     Where the box does not reach the plane, `d` goes as far as it can. Each coordinate moves at its own speed (1 for
-    Linf, |w| for L2) until it meets the box; what they gain together is piecewise linear in time and is solved exactly.
+    Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time.
     """
-    w = torch.where(rise[:, None] < 0, -w, w)
-    rise = rise.abs()
+    up, rise = (w * rise.sign()[:, None]) > 0, rise.abs()
     size = w.abs()
-    room = torch.where(w > 0, 1 - t, t).clamp_min(0)
-    speed = torch.ones_like(w) if norm == "Linf" else size
-    tiny = torch.finfo(w.dtype).tiny
-    meets = torch.where(size > 0, room / speed.clamp_min(tiny), 0)
-    time = _time(meets, size * room, size * speed, rise)
-    return w.sign() * torch.minimum(time[:, None] * speed, room)
+    # No weight, no move: such a coordinate gains nothing.
+    room = torch.where(up, 1 - t, t).clamp_min_(0).mul_(size > 0)
+    speed = None if norm == "Linf" else size
+    moved = _moved(_time(room, size, speed, rise), room, speed)
+    return torch.where(up, moved, -moved)
 
 
-def _time(meets: Tensor, full: Tensor, rate: Tensor, rise: Tensor) -> Tensor:
-    """Return when the gains add up to `rise`; each gains `rate` per time until it `meets` the box and stays `full`."""
-    meets, order = meets.sort(dim=1)
-    stopped, moving = full.gather(1, order).cumsum(1), rate.gather(1, order)
-    # Summed from the end, so that the rate of the last ones is no difference of large numbers.
-    left = moving.flip(1).cumsum(1).flip(1) - moving
-    gained = stopped + meets * left
-    k = torch.searchsorted(gained.cummax(1).values, rise[:, None])
-    none = torch.zeros_like(rise)[:, None]
-    before, rates = torch.cat([none, stopped], 1), torch.cat([rate.sum(1, keepdim=True), left], 1)
-    time = (rise[:, None] - before.gather(1, k)) / rates.gather(1, k).clamp_min(torch.finfo(rise.dtype).tiny)
-    last = meets[:, -1]
-    return torch.minimum(time[:, 0].clamp_min(0), last)
+def _moved(time: Tensor, room: Tensor, speed: Tensor | None) -> Tensor:
+    return torch.minimum(room, time[:, None] if speed is None else time[:, None] * speed)
+
+
+def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor) -> Tensor:
+    """Return when the gains add up to `rise`, by Newton's method from the left.
+
+    Its tangents lie above a concave function, so that it never passes the root, and once no more coordinates meet the
+    box it has arrived: exact after as many rounds as there are pieces on the way, which are few.
+    """
+    tiny = torch.finfo(size.dtype).tiny
+    moving = room > 0
+    time = torch.zeros_like(rise)
+    for _ in range(room.shape[1] + 1):
+        gained = torch.linalg.vecdot(size, _moved(time, room, speed))
+        rate = torch.linalg.vecdot(size, moving.to(size.dtype) if speed is None else moving * speed)
+        # No rate: everything has met the box, and the last time is as good as any later one.
+        step = torch.where(rate > 0, (rise - gained) / rate.clamp_min(tiny), 0).clamp_min_(0)
+        time = time + step
+        before, moving = moving, room > (time[:, None] if speed is None else time[:, None] * speed)
+        if torch.equal(before, moving):
+            break
+    return time

@@ -53,6 +53,7 @@ class Running:
     ) -> None:
         self.search, self.model, self.take, self.waiting = search, model, take, waiting.cpu()
         self.batch_size, self.view, self.state = batch_size, view, state
+        self.steps = 0
 
     @property
     def finished(self) -> bool:
@@ -60,7 +61,10 @@ class Running:
         return self.state is None and not len(self.waiting)
 
     def step(self) -> State:
-        """Fill up the batch or take one step in every row; return the rows that are finished."""
+        """Fill up the batch or take one step in every row; return the rows that are finished, `{}` if none is.
+
+        `steps` counts what was taken in all rows, and what those that fell need not take any more.
+        """
         room = self.batch_size - (0 if self.state is None else len(self.state["index"]))
         searched = self.model if self.view is None else self.view
         with eval_mode(self.model, searched):
@@ -69,6 +73,7 @@ class Running:
                 self._fill(searched, room)
             else:
                 self.search.advance(searched, self.state)
+                self.steps += len(self.state["index"])
             return self._leave()
 
     def _fill(self, searched: nn.Module, room: int) -> None:
@@ -90,9 +95,11 @@ class Running:
             self._try_best(state, ended & ~state["fallen"])
         over = state["fallen"] | ended
         if not bool(over.any()):
-            return rows(state, over)
-        self.state = None if bool(over.all()) else rows(state, ~over)
-        return rows(state, over)
+            return {}
+        done = rows(state, over)
+        self.steps += int(done["left"].sum())
+        self.state = None if len(done["index"]) == len(over) else rows(state, ~over)
+        return done
 
     def _confirmed(self, state: State, claimed: Tensor) -> Tensor:
         fallen, at = claimed.clone(), claimed.nonzero().flatten()
@@ -130,6 +137,8 @@ def run_search(
     fallen, found = torch.zeros_like(y, dtype=torch.bool), x.clone()
     while not running.finished:
         done = running.step()
+        if not done:
+            continue
         fallen[done["index"]] = done["fallen"]
         standing = ~done["fallen"].reshape(per_image(x))
         found[done["index"]] = torch.where(standing, best_points(done), done["x_adv"])

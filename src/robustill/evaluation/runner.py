@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks import Attack, Running, Search, adversarial_points, correct
-from robustill.attacks.rows import State
 from robustill.attacks.running import Take
 from robustill.data import Split
 from robustill.data.splits import to_unit
@@ -104,15 +103,14 @@ class Runner:
             batch_size=self.batch_size, view=self.views(search), state=state,
         )  # fmt: skip
         while not running.finished:
-            began, left = time.monotonic(), _steps_left(running.state)
-            waited = len(running.waiting)
+            began, taken = time.monotonic(), running.steps
             done = running.step()
-            begun = (waited - len(running.waiting)) * search.length
-            shown.advance(left + begun - _steps_left(running.state) + later * int(done["fallen"].sum()))
-            at, fallen = done["index"].cpu(), done["fallen"].cpu()
-            level[at] = torch.where(fallen, FALLEN, k + 1).to(level.dtype)
-            if len(at):
+            if done:
+                at, fallen = done["index"].cpu(), done["fallen"].cpu()
+                level[at] = torch.where(fallen, FALLEN, k + 1).to(level.dtype)
+                shown.advance(later * int(fallen.sum()))
                 shown.note(f"{int((level[standing] >= 0).sum())} of {len(standing)} stand")
+            shown.advance(running.steps - taken)
             self.store.flying.pop(key, None)
             if running.state is not None:
                 self.store.flying[key] = running.state
@@ -150,7 +148,3 @@ class Runner:
 def _over(level: Tensor, k: int) -> Tensor:
     """Return where search `k` of a stage is over: stood, or not needed any more."""
     return (level > k) | (level == FALLEN)
-
-
-def _steps_left(state: State | None) -> int:
-    return 0 if state is None else int(state["left"].sum())

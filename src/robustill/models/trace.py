@@ -60,7 +60,7 @@ def trace(network: nn.Module) -> fx.GraphModule:
     if any(str(node.target).startswith("_tensor_constant") for node in graph.nodes if node.op == "get_attr"):
         raise ModelError("it makes tensors of its own")
     for node in graph.nodes:
-        if node.op == "call_method" and node.target == "view" and torch.dtype not in map(type, node.args):
+        if node.op == "call_method" and node.target == "view":
             # What a layer returns in the channels-last order cannot be viewed as rows.
             node.target = "reshape"
     return fx.GraphModule(network, graph)

@@ -48,9 +48,10 @@ class AttackView(nn.Module):
         super().__init__()
         self._held = (original,)
         self.network, self.dtype, self.folded, self.why = network, dtype, len(merges), why
-        self._merges, self._channels_last = tuple(merges), channels_last
+        self._merges = tuple(merges)
         if network is not None and dtype is not None:
             cast_layers(network.requires_grad_(False), dtype, head)
+            # A convolution follows the layout of its weight, whatever that of its input.
             network.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)  # type: ignore[call-overload]
             self.refresh()
         _evaluating(self)
@@ -62,12 +63,9 @@ class AttackView(nn.Module):
                 logits: Tensor = self._held[0](x)
             return logits
         exact = wide(self.dtype)
-        x = x.to(exact)
-        if self._channels_last and x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
         # Autocast leaves what comes before the first layer, the normalisation, in float32.
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != exact):
-            logits = self.network(x)
+            logits = self.network(x.to(exact))
         return logits.to(exact)
 
     @torch.no_grad()

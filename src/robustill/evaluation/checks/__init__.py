@@ -2,8 +2,8 @@
 
 The robust accuracy under an attack is an upper bound, and a model whose gradients mislead the attack makes it far too
 high: Athalye, Carlini and Wagner, "Obfuscated gradients give a false sense of security", ICML 2018, arXiv 1802.00420;
-Carlini et al., "On evaluating adversarial robustness", arXiv 1902.06705 (section 5 lists what is checked here);
-the flags of AutoAttack (Croce and Hein, ICML 2020). The thresholds are this library's own unless a docstring says
+Carlini et al., "On evaluating adversarial robustness", arXiv 1902.06705; the flags of AutoAttack
+(Croce and Hein, ICML 2020; its `flags_doc.md`). The thresholds are this library's own unless a docstring says
 otherwise. A silent check proves nothing.
 """
 

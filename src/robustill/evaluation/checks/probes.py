@@ -25,7 +25,7 @@ def steps_sweep(
 
     Steps are eps/4 long and maximise the cross-entropy from a uniform start, as `pgd20` does. All counts share their
     starts, so they are one walk that is looked at on the way, and an image that fell stays fallen. An attack that has
-    converged finds nothing with more effort (Carlini et al. 2019, section 5.2); it fires if the last doubling of the
+    converged finds nothing with more effort (Carlini et al. 2019); it fires if the last doubling of the
     steps, or four more restarts, fell 3 images or more that are 5% or more of those that stood.
 
     Args:
@@ -75,7 +75,7 @@ def square_probe(
 ) -> Check:
     """Attack what stood up to the gradient attacks so far with Square, which needs no gradient.
 
-    Where a black-box attack finds what white-box ones did not, gradients are masked (Athalye et al. 2018, section 3.1),
+    Where a black-box attack finds what white-box ones did not, gradients are masked (Athalye et al. 2018),
     or the white-box attacks were too weak. Fires if 2 images or more fall that are 5% or more of those standing.
 
     Args:
