@@ -106,8 +106,10 @@ class APGD(Search):
         state["since"], state["rises"] = (torch.where(due, 0, state[name]) for name in ("since", "rises"))
 
     def _assign(self, state: State, where: Tensor, names: dict[str, str]) -> None:
+        at = where.nonzero().flatten()
         for to, source in names.items():
-            state[to] = torch.where(where.reshape(per_image(state[to])), state[source], state[to])
+            # Rows, not a masked copy of all: few change in most steps. A new tensor, since others may share the old.
+            state[to] = state[to].index_copy(0, at, state[source].index_select(0, at)) if len(at) else state[to]
 
     def _evaluate(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor, Tensor]:
         """Return where the model errs at `x_adv`, the loss there `[B]` and its gradient."""

@@ -77,10 +77,10 @@ class FAB(Search):
         across = (logits.argmax(1) != state["y"]) | ~logits.isfinite().all(1)
         inside = self._length((moved - x).flatten(1)) <= self.eps
         state["fallen"] = across & inside
-        # Projecting a point that is inside only rounds it to one that is inside exactly.
-        state["x_adv"] = torch.where(inside.reshape(per_image(x)), self.project(state, moved), x)
-        returned = x + self.back * (moved - x)
-        state["point"] = torch.where(across.reshape(per_image(x)), returned, moved)
+        if bool(state["fallen"].any()):
+            # Projecting a point that is inside only rounds it to one that is inside exactly.
+            state["x_adv"] = torch.where(state["fallen"].reshape(per_image(x)), self.project(state, moved), x)
+        state["point"] = torch.lerp(x, moved, torch.where(across, self.back, 1.0).to(x.dtype).reshape(per_image(x)))
         state["left"] = state["left"] - 1
 
     def _boundary(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:

@@ -14,13 +14,11 @@ def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm) -> Tensor:
     Where the box does not reach the plane, `d` goes as far as it can. Each coordinate moves at its own speed (1 for
     Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time.
     """
-    up, rise = (w * rise.sign()[:, None]) > 0, rise.abs()
-    size = w.abs()
-    # No weight, no move: such a coordinate gains nothing.
-    room = torch.where(up, 1 - t, t).clamp_min_(0).mul_(size > 0)
+    size, toward = w.abs(), (w * rise.sign()[:, None]).sign_()
+    # How far the box lets each coordinate go: 1 - t upwards, t downwards, and no way without a weight.
+    room = torch.addcmul(torch.full_like(t, 0.5), toward, 0.5 - t).mul_(toward.abs()).clamp_min_(0)
     speed = None if norm == "Linf" else size
-    moved = _moved(_time(room, size, speed, rise), room, speed)
-    return torch.where(up, moved, -moved)
+    return _moved(_time(room, size, speed, rise.abs()), room, speed).mul_(toward)
 
 
 def _moved(time: Tensor, room: Tensor, speed: Tensor | None) -> Tensor:
@@ -33,16 +31,17 @@ def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor) -> Ten
     Its tangents lie above a concave function, so that it never passes the root, and once no more coordinates meet the
     box it has arrived: exact after as many rounds as there are pieces on the way, which are few.
     """
-    tiny = torch.finfo(size.dtype).tiny
-    moving = room > 0
-    time = torch.zeros_like(rise)
+    rates = size if speed is None else size * speed
+    time, before = torch.zeros_like(rise), torch.full_like(rise, torch.inf)
     for _ in range(room.shape[1] + 1):
-        gained = torch.linalg.vecdot(size, _moved(time, room, speed))
-        rate = torch.linalg.vecdot(size, moving.to(size.dtype) if speed is None else moving * speed)
-        # No rate: everything has met the box, and the last time is as good as any later one.
-        step = torch.where(rate > 0, (rise - gained) / rate.clamp_min(tiny), 0).clamp_min_(0)
-        time = time + step
-        before, moving = moving, room > (time[:, None] if speed is None else time[:, None] * speed)
-        if torch.equal(before, moving):
+        moved = _moved(time, room, speed)
+        # One where a coordinate is still on its way; arithmetic, since comparisons and `where` are slow on a CPU.
+        moving = (room - moved).sign_()
+        rate = torch.linalg.vecdot(rates, moving)
+        if torch.equal(rate, before):
             break
+        gained = torch.linalg.vecdot(size, moved)
+        # No rate: everything has met the box, and a later time is no better.
+        step = (rise - gained).div_(rate.clamp_min(torch.finfo(rate.dtype).tiny)).clamp_min_(0)
+        time, before = time + step * rate.sign(), rate
     return time
