@@ -116,7 +116,7 @@ def evaluate_target(
         eps_grid: Radii for a curve of the worst case over the attacks.
         transfer_from: Another run folder or model source, whose adversarial examples are tried too.
         checks: Look for signs that the attacks were fooled.
-        precision: What searches run in: auto, float32, bfloat16 or float16.
+        precision: What searches run in: auto, float32 or bfloat16.
         last: Take the run's last student instead of the selected one.
         batch_size: Images per batch.
         seed: Seed of the random starts.

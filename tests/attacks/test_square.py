@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks import Square, correct, run_search
+from robustill.attacks.draws import uniform
 from robustill.attacks.rows import State
 from robustill.attacks.squares import bump, pattern, start_tiles, windows
 from robustill.errors import InputError
@@ -84,7 +85,9 @@ def test_tiles_cover_the_image() -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("to", "source"), [((1, 2), (3, 0)), ((0, 3), (2, 2))])
-def test_one_change_is_that_of_the_paper(to: tuple[int, int], source: tuple[int, int], turned: bool) -> None:
+def test_one_change_is_that_of_the_paper(
+    to: tuple[int, int], source: tuple[int, int], turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = 0.3 + 0.4 * torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     noise = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64) - 0.5
     side, eps = torch.tensor([3]), 0.2
@@ -96,7 +99,9 @@ def test_one_change_is_that_of_the_paper(to: tuple[int, int], source: tuple[int,
     state = linf.begin(nn.Sequential(nn.Flatten(), nn.Linear(72, 2)).double(), x, torch.tensor([0]), generators(1))
     state["x_best"] = x + 0.6 * eps * noise
     expected = reference.linf_change(x[0], state["x_best"][0], to, 3, [-1, 1], eps)
-    torch.testing.assert_close(linf._square(state, draws, side)[0], expected)
+    monkeypatch.setattr("robustill.attacks.square.uniform", lambda key, step, count: draws.expand(len(key), count))
+    monkeypatch.setattr(Square, "_side", lambda self, left, x: side.expand(len(left)))
+    torch.testing.assert_close(linf._square(state)[0], expected)
 
     shape = pattern(3).double().T if turned else pattern(3).double()
     for scale in (0.02, 0.2):
@@ -104,6 +109,19 @@ def test_one_change_is_that_of_the_paper(to: tuple[int, int], source: tuple[int,
         expected = reference.l2_change(x[0], state["x_best"][0], to, source, shape, [-1, 1], eps)
         found = Square(eps=eps, norm="L2")._moved(state, draws, side)[0]
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_windows_drawn_ahead_are_those_of_each_query() -> None:
+    attack, x = Square(eps=0.1, queries=200), torch.full((3, 2, 6, 8), 0.5)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(96, 3))
+    state = attack.begin(model, x, torch.tensor([0, 1, 2]), generators(3))
+    for query in range(200):
+        draws, before = uniform(state["key"], state["left"], 7), state["x_best"].clone()
+        inside = windows(draws[:, :2], attack._side(state["left"], x), x)
+        signs = torch.where(draws[:, 5:] < 0.5, -1.0, 1.0)[:, :, None, None]
+        attack.advance(model, state)
+        expected = attack.project(state, (before + 2 * 0.1 * signs * inside).float())
+        torch.testing.assert_close(state["x_adv"], expected, rtol=0, atol=1e-6, msg=f"query {query}")
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.1), ("L2", 0.5)])
@@ -125,10 +143,10 @@ def test_the_margin_never_gets_worse(norm: str) -> None:
     model[-1].bias.data[0] += 20  # type: ignore[union-attr, operator]
     attack = Square(eps=0.2, norm=norm, queries=80)  # type: ignore[arg-type]
     state = attack.begin(model, x, y, generators(6))
-    first, values = state["best"], [state["best"]]
+    first, values = state["best"].clone(), [state["best"].clone()]
     for _ in range(80):
         attack.advance(model, state)
-        values.append(state["best"])
+        values.append(state["best"].clone())
         torch.testing.assert_close(margin(model(state["x_best"]), y), state["best"])
     assert all(bool((b >= a).all()) for a, b in itertools.pairwise(values))
     assert bool((values[-1] > first).all())

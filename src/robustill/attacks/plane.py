@@ -42,6 +42,6 @@ def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor) -> Ten
             break
         gained = torch.linalg.vecdot(size, moved)
         # No rate: everything has met the box, and a later time is no better.
-        step = (rise - gained).div_(rate.clamp_min(torch.finfo(rate.dtype).tiny)).clamp_min_(0)
-        time, before = time + step * rate.sign(), rate
+        time = time + torch.where(rate > 0, (rise - gained).clamp_min_(0) / rate, 0)
+        before = rate
     return time

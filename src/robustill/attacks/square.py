@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from robustill.attacks.draws import uniform
 from robustill.attacks.rows import State
 from robustill.attacks.search import Search
-from robustill.attacks.squares import bump, start_tiles, windows
+from robustill.attacks.squares import bump, start_tiles, window_sides, windows
 from robustill.attacks.threat import Norm, l2_direction
 from robustill.errors import InputError
 from robustill.losses import margin
 
+# Queries whose windows are drawn at a time: the draws cost more than a small network.
+_AHEAD = 32
 # Queries, of 10,000, after which the share of pixels that a square covers is halved.
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
@@ -57,20 +59,26 @@ class Square(Search):
         state["x_adv"] = (
             self._stripes(state, draws) if self.norm == "Linf" else self._on_sphere(state, start_tiles(x, draws))
         )
-        state["x_best"] = state["x_adv"]
+        # Of its own, since it is changed in place.
+        state["x_best"] = state["x_adv"].clone()
         state["fallen"], state["best"] = self._ask(model, state)
+        if self.norm == "Linf":
+            planned = (len(x), _AHEAD, x.shape[1] * x.shape[2]), (len(x), _AHEAD, x.shape[3])
+            state |= {"rows": x.new_zeros(planned[0]), "columns": x.new_zeros(planned[1])}
         return state
 
     def advance(self, model: nn.Module, state: State) -> None:
         """Try one change in every row, and keep it where the margin rises."""
-        x = state["x"]
-        draws = uniform(state["key"], state["left"], 5 + x.shape[1])
-        side = self._side(state["left"], x)
-        state["x_adv"] = self._square(state, draws, side) if self.norm == "Linf" else self._moved(state, draws, side)
+        if self.norm == "Linf":
+            state["x_adv"] = self._square(state)
+        else:
+            draws = uniform(state["key"], state["left"], 5 + state["x"].shape[1])
+            state["x_adv"] = self._moved(state, draws, self._side(state["left"], state["x"]))
         state["fallen"], value = self._ask(model, state)
-        better = value > state["best"]
-        state["best"] = torch.where(better, value, state["best"])
-        state["x_best"] = torch.where(better[:, None, None, None], state["x_adv"], state["x_best"])
+        better = (value > state["best"]).nonzero().flatten()
+        # Rows in place: few change in most steps.
+        for name, new in (("best", value), ("x_best", state["x_adv"])):
+            state[name].index_copy_(0, better, new.index_select(0, better))
         state["left"] = state["left"] - 1
 
     def _ask(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:
@@ -94,11 +102,27 @@ class Square(Search):
         signs = _signs(draws[:, : x.shape[1] * x.shape[3]], x).reshape(len(x), x.shape[1], 1, x.shape[3])
         return self.project(state, x + self.eps * signs)
 
-    def _square(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
-        x = state["x"]
-        inside = windows(draws[:, :2], side, x)
-        signs = _signs(draws[:, 5 : 5 + x.shape[1]], x)[:, :, None, None]
-        return self.project(state, state["x_best"] + 2 * self.eps * signs * inside)
+    def _square(self, state: State) -> Tensor:
+        """Move one window up or down as far as the ball goes; the windows of some queries ahead are drawn together."""
+        best, slot = state["x_best"], (self.queries - state["left"]) % _AHEAD
+        due = (slot == 0).nonzero().flatten()
+        if len(due):
+            self._plan(state, due)
+        at = torch.arange(len(slot), device=slot.device)
+        rows = state["rows"][at, slot].view(*best.shape[:3], 1)
+        return self.project(state, torch.addcmul(best, rows, state["columns"][at, slot][:, None, None]))
+
+    def _plan(self, state: State, due: Tensor) -> None:
+        """Draw the windows of the next queries of the rows `due`: their rows, by sign and height, and their columns."""
+        x = state["x"][due]
+        left = (state["left"][due, None] - torch.arange(_AHEAD, device=x.device)).flatten()
+        key = state["key"][due, None].expand(-1, _AHEAD).flatten()
+        draws = uniform(key, left, 5 + x.shape[1])
+        rows, columns = window_sides(draws[:, :2], self._side(left, x), x)
+        signs = _signs(draws[:, 5 : 5 + x.shape[1]], x)
+        height = 2 * self.eps * signs[:, :, None] * rows[:, None]
+        state["rows"][due] = height.view(len(due), _AHEAD, -1)
+        state["columns"][due] = columns.view(len(due), _AHEAD, -1)
 
     def _moved(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
         """Move the norm of one window into another, in the shape of a bump."""

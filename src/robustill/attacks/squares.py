@@ -10,11 +10,17 @@ from torch import Tensor
 
 def windows(draws: Tensor, side: Tensor, x: Tensor) -> Tensor:
     """Return a square of ones per image, at random places; draws `[B, 2]`, side `[B]` -> `[B, 1, H, W]` like `x`."""
+    rows, columns = window_sides(draws, side, x)
+    return (rows[:, :, None] * columns[:, None, :])[:, None]
+
+
+def window_sides(draws: Tensor, side: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows `[B, H]` and the columns `[B, W]` of `windows` as zeros and ones."""
     (top, left), (height, width) = _corners(draws, side, x), x.shape[2:]
     row, column = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
     rows = (row >= top[:, None]) & (row < (top + side)[:, None])
     columns = (column >= left[:, None]) & (column < (left + side)[:, None])
-    return (rows[:, :, None] & columns[:, None, :])[:, None].to(x.dtype)
+    return rows.to(x.dtype), columns.to(x.dtype)
 
 
 def bump(draws: Tensor, side: Tensor, turned: Tensor, x: Tensor) -> Tensor:

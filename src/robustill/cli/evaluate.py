@@ -47,7 +47,7 @@ def evaluate(
     ] = None,
     checks: Annotated[bool, typer.Option(help="Look for signs that the attacks were fooled.")] = True,
     precision: Annotated[
-        str, typer.Option(help="What AutoAttack searches in: auto, float32, bfloat16, float16; it counts in float32.")
+        str, typer.Option(help="What AutoAttack searches in: auto, float32, bfloat16; it counts in float32.")
     ] = "auto",
     last: Annotated[
         bool, typer.Option("--last", help="The last student of the run instead of the selected one.")

@@ -63,7 +63,7 @@ def evaluate(
         eps_grid: Radii for a curve of the worst case over `attacks`.
         transfer_from: Another model: each attack is also made on it and tried on `model`, as `transfer-NAME`.
         checks: Look for signs that the attacks were fooled (a few small attacks more).
-        precision: What AutoAttack, APGD, FAB and Square search in: `"auto"`, `"float32"`, `"bfloat16"` or `"float16"`.
+        precision: What AutoAttack, APGD, FAB and Square search in: `"auto"`, `"float32"` or `"bfloat16"`.
         batch_size: Images per batch; verdicts do not depend on it, since each example has its own random draws.
         seed: Seed of the random draws.
         device: Where to compute; where the model is when None.

@@ -14,7 +14,7 @@ from robustill.attacks import Search, Square
 from robustill.errors import InputError
 from robustill.models import attack_view
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def views_of(
