@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from robustill.attacks import CW, FGSM, PGD
-from robustill.errors import InputError
+from robustill.attacks import APGD, CW, FAB, FGSM, PGD, AutoAttack, Square
+from robustill.errors import InputError, ModelError
 from tests.attacks.tiny import classifier, images, wavy
 
 USUAL: dict[str, Any] = {"eps": 0.1, "step_size": 0.05, "steps": 2}
@@ -65,3 +66,45 @@ def test_an_attack_is_a_value() -> None:
         PGD(**USUAL).eps = 0.2  # type: ignore[misc]
     with pytest.raises(TypeError):
         PGD(0.1, 0.05)  # type: ignore[call-arg]
+
+
+class Cut(nn.Module):
+    """Rounds its input to grey levels, outside the graph."""
+
+    def __init__(self, *, parameters: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 5).requires_grad_(parameters)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head((x.detach() * 16).round().flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize("parameters", [True, False])
+@pytest.mark.parametrize("attack", [APGD(eps=0.1), FAB(eps=0.1), CW(eps=0.1, step_size=0.02)])
+def test_a_model_without_a_gradient_for_its_input(attack: Any, parameters: bool) -> None:
+    model, x, y = Cut(parameters=parameters), torch.rand(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(ModelError, match="cannot be differentiated with respect to its input\n.*square"):
+        attack(model, x, y)
+
+
+@pytest.mark.parametrize(
+    ("attack", "least"),
+    [
+        (APGD(eps=0.1, loss="dlr"), 3),
+        (APGD(eps=0.1, loss="dlr-targeted"), 4),
+        (APGD(eps=0.1), 2),
+        (FAB(eps=0.1), 2),
+        (Square(eps=0.1), 2),
+    ],
+)
+def test_attacks_that_do_not_exist_for_few_classes(attack: Any, least: int) -> None:
+    attack.check_classes(least)
+    with pytest.raises(InputError, match=f"needs at least {least} classes, found {least - 1}"):
+        attack.check_classes(least - 1)
+
+
+def test_the_random_version_of_autoattack_needs_three_classes() -> None:
+    assert len(AutoAttack(eps=0.1, version="rand").stages(3)) == 2
+    with pytest.raises(InputError, match="needs at least 3 classes, found 2"):
+        AutoAttack(eps=0.1, version="rand").stages(2)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from robustill.attacks.objective import input_gradient
 from robustill.attacks.rows import State
 from robustill.attacks.search import Search, wrong_class
 from robustill.attacks.threat import Norm, ball, draw, l2_direction, per_image
@@ -51,6 +52,11 @@ class APGD(Search):
             raise InputError(f"impossible attack {self}", "eps >= 0, steps, target and samples >= 1, rho in [0, 1]")
         if self.loss not in get_args(Surrogate):
             raise InputError(f"unknown loss {self.loss!r}", f"choose one of {', '.join(get_args(Surrogate))}")
+
+    @property
+    def least_classes(self) -> int:
+        """How many classes the loss needs."""
+        return {"dlr": 3, "dlr-targeted": 4}.get(self.loss, 2)
 
     @property
     def length(self) -> int:
@@ -121,8 +127,8 @@ class APGD(Search):
                 logits = model(x_adv)
                 value = value + self._surrogate(logits, state) / self.samples
                 fallen = fallen | (logits.argmax(1) != y) | ~logits.isfinite().all(1)
-            (grad,) = torch.autograd.grad(value.sum(), x_adv)
-        return fallen, value.detach(), torch.nan_to_num(grad, nan=0.0)
+            grad = input_gradient(value.sum(), x_adv)
+        return fallen, value.detach(), grad
 
     def _surrogate(self, logits: Tensor, state: State) -> Tensor:
         if self.loss == "ce":

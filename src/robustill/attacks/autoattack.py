@@ -53,13 +53,15 @@ class AutoAttack:
         """Return the searches of each stage, in order, for a model with so many classes.
 
         The targeted DLR needs four classes; with fewer, targeted APGD takes the cross-entropy towards the target.
+
+        Raises:
+            InputError: `"rand"` with two classes, for which there is no DLR.
         """
         eps, norm = self.eps, self.norm
         if self.version == "rand":
-            return {
-                "apgd-ce": [APGD(eps=eps, norm=norm, samples=_SAMPLES)],
-                "apgd-dlr": [APGD(eps=eps, norm=norm, loss="dlr", samples=_SAMPLES)],
-            }
+            second = APGD(eps=eps, norm=norm, loss="dlr", samples=_SAMPLES)
+            second.check_classes(classes)
+            return {"apgd-ce": [APGD(eps=eps, norm=norm, samples=_SAMPLES)], "apgd-dlr": [second]}
         targets = range(1, min(_TARGETS, classes - 1) + 1)
         towards: Literal["dlr-targeted", "ce-targeted"] = "dlr-targeted" if classes >= 4 else "ce-targeted"
         found: dict[str, list[Search]] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustill.attacks.objective import input_gradient
 from robustill.attacks.plane import step_to_plane
 from robustill.attacks.rows import State
 from robustill.attacks.search import Search, wrong_class
@@ -89,8 +90,8 @@ class FAB(Search):
         with torch.enable_grad():
             logits = model(point)
             ahead = (logits.gather(1, state["target"][:, None]) - logits.gather(1, state["y"][:, None])).squeeze(1)
-            (slope,) = torch.autograd.grad(ahead.sum(), point)
-        return torch.nan_to_num(ahead.detach().to(point.dtype)), torch.nan_to_num(slope)
+            slope = input_gradient(ahead.sum(), point)
+        return torch.nan_to_num(ahead.detach().to(point.dtype)), slope
 
     def _length(self, delta: Tensor) -> Tensor:
         return delta.abs().amax(1) if self.norm == "Linf" else delta.norm(dim=1)

@@ -32,6 +32,23 @@ class Search(ABC):
         """Take one step in every row: move `x_adv`, set `fallen` where the model errs there, count `left` down."""
 
     @property
+    def least_classes(self) -> int:
+        """How many classes the attack needs."""
+        return 2
+
+    def check_classes(self, classes: int) -> None:
+        """Check that the attack exists for so many classes.
+
+        Raises:
+            InputError: It does not.
+        """
+        if classes < self.least_classes:
+            raise InputError(
+                f"{self} needs at least {self.least_classes} classes, found {classes}",
+                "its loss divides by a difference to a further logit; choose apgd-ce, cw, square or autoattack",
+            )
+
+    @property
     @abstractmethod
     def length(self) -> int:
         """How many steps a row takes if it never falls."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import Attack, AutoAttack
+from robustill.attacks import Attack, AutoAttack, Search
 from robustill.data import Data
 from robustill.evaluation.breakdown import Curve
 from robustill.evaluation.cost import announce
@@ -42,7 +42,16 @@ class Campaign:
         self._radii: dict[float, str] = {}
 
     def attack(self) -> None:
-        """Run everything that has no verdict yet."""
+        """Run everything that has no verdict yet.
+
+        Raises:
+            InputError: An attack does not exist for so few classes.
+        """
+        for attack in self.plans.values():
+            if isinstance(attack, Search):
+                attack.check_classes(self.data.num_classes)
+            elif isinstance(attack, AutoAttack):
+                attack.stages(self.data.num_classes)
         self.run.clean()
         for name, attack in self.plans.items():
             self._stages[name] = self._one(name, attack)
