@@ -83,9 +83,9 @@ class Cut(nn.Module):
 @pytest.mark.parametrize("parameters", [True, False])
 @pytest.mark.parametrize("attack", [APGD(eps=0.1), FAB(eps=0.1), CW(eps=0.1, step_size=0.02)])
 def test_a_model_without_a_gradient_for_its_input(attack: Any, parameters: bool) -> None:
-    model, x, y = Cut(parameters=parameters), torch.rand(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
-    with pytest.raises(ModelError, match="cannot be differentiated with respect to its input\n.*square"):
-        attack(model, x, y)
+    model, x = Cut(parameters=parameters), torch.rand(2, 1, 2, 2)
+    with pytest.raises(ModelError, match=r"cannot be differentiated with respect to its input\n.*square"):
+        attack(model, x, model(x).argmax(1))
 
 
 @pytest.mark.parametrize(
