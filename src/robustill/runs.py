@@ -99,6 +99,7 @@ def evaluate_target(
     last: bool = False,
     batch_size: int = 256,
     seed: int = 0,
+    threads: int | None = None,
     device: str = "auto",
     out: Path | None = None,
 ) -> Evaluation:
@@ -120,6 +121,7 @@ def evaluate_target(
         last: Take the run's last student instead of the selected one.
         batch_size: Images per batch.
         seed: Seed of the random starts.
+        threads: CPU threads, 0 for PyTorch's choice; as the run trained when left out.
         device: Where to compute.
         out: Folder of `evaluation.json`; the run folder (its `last/` for the last student) when left out.
 
@@ -129,7 +131,7 @@ def evaluate_target(
     from robustill.evaluation import evaluate, is_first, part
     from robustill.models import load_model
     from robustill.report import draw_curve
-    from robustill.training.device import find_device
+    from robustill.training.device import cpu_threads, find_device
 
     place, folder = find_device(device), Path(target)
     # Binds this process to a GPU of its own where several were launched.
@@ -150,22 +152,25 @@ def evaluate_target(
         out = folder / "last" if last else folder
     if out is not None:
         make_folder(out)
-    result = evaluate(
-        model.to(place),
-        found,
-        eps=eps if eps is not None else _recipe_eps(recipe),
-        norm=_norm(norm, recipe),  # type: ignore[arg-type]
-        attacks=_attacks(attacks, recipe),
-        split=split,
-        images=images,
-        eps_grid=eps_grid,
-        transfer_from=surrogate,
-        checks=checks,
-        precision=precision,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        seed=seed,
-        out=out,
-    )
+    if threads is None:
+        threads = recipe.training.threads if recipe is not None else 0
+    with cpu_threads(threads):
+        result = evaluate(
+            model.to(place),
+            found,
+            eps=eps if eps is not None else _recipe_eps(recipe),
+            norm=_norm(norm, recipe),  # type: ignore[arg-type]
+            attacks=_attacks(attacks, recipe),
+            split=split,
+            images=images,
+            eps_grid=eps_grid,
+            transfer_from=surrogate,
+            checks=checks,
+            precision=precision,  # type: ignore[arg-type]
+            batch_size=batch_size,
+            seed=seed,
+            out=out,
+        )
     if result.curve is not None and out is not None and is_first():
         draw_curve(result.to_json(), out / "curve.svg")
     return result

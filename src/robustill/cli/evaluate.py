@@ -54,6 +54,9 @@ def evaluate(
     ] = False,
     batch_size: Annotated[int, typer.Option(help="Images per batch; verdicts do not depend on it.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; as in training when left out. One is fastest for small CNNs.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json; the run folder when there is one.")
@@ -75,7 +78,7 @@ def evaluate(
     result = evaluate_target(
         target, attacks=attacks, data=data, root=root, eps=radius, norm=norm, split=split, images=images,
         eps_grid=grid, transfer_from=transfer_from, checks=checks, precision=precision, last=last,
-        batch_size=batch_size, seed=seed, device=device, out=out,
+        batch_size=batch_size, seed=seed, threads=threads, device=device, out=out,
     )  # fmt: skip
     if not is_first():
         return

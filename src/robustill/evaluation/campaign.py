@@ -74,7 +74,7 @@ class Campaign:
             self.run.attack(name, attack, before)
             return [name]
         stages = attack.stages(self.data.num_classes)
-        announce(name, self.run, stages)
+        announce(name, self.run, stages, before)
         keys = []
         for stage, searches in stages.items():
             keys.append(f"{name}/{stage}")
