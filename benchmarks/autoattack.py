@@ -1,6 +1,6 @@
 """AutoAttack standard: the same images, in turn, by pyautoattack and by robustill; robust images, seconds, ratios.
 
-    pip install pyautoattack
+    pip install "robustill[dev]"
     python benchmarks/autoattack.py runs/pgd_at runs/rslad --data fashion-mnist --eps 0.1 --images 100 --rounds 3
 
 The ratio of a round is pyautoattack's seconds over robustill's of the same round; printed are the median and the range.

@@ -104,19 +104,19 @@ class Masked(Brightness):
         return 2 * logits.detach() - logits
 
 
-def test_borrowed_examples_and_square_see_through_a_wrong_gradient(data: Data, truth: dict[str, Tensor]) -> None:
+def test_borrowed_examples_see_through_a_wrong_gradient(data: Data, truth: dict[str, Tensor]) -> None:
     fell = int(truth["clean"].sum() - truth["robust"].sum())
-    found = run(Masked(), data, attacks=("pgd3",), transfer_from=Brightness())
+    found = run(Masked(), data, attacks=("fgsm",), transfer_from=Brightness())
     assert "transfer-beats-white-box" in fired(found)
     check = named(found)["transfer-beats-white-box"]
     assert check.value == {"standing": int(truth["clean"].sum()), "fell": fell}
-    assert named(found)["upper-bound-only"].value["attacks"] == ["pgd3"], "what was borrowed is not made for it"
-    honest = run(Brightness(), data, attacks=("pgd3",), transfer_from=Brightness())
+    assert named(found)["upper-bound-only"].value["attacks"] == ["fgsm"], "what was borrowed is not made for it"
+    honest = run(Brightness(), data, attacks=("fgsm",), transfer_from=Brightness())
     assert not named(honest)["transfer-beats-white-box"].fired
 
 
 def greys(n: int) -> Data:
-    levels = torch.arange(n) % 250
+    levels = torch.linspace(0, 255, n).round().long()
     images, labels = levels.to(torch.uint8)[:, None, None, None].expand(-1, 1, 4, 4).contiguous(), levels > 127
     return Data.from_arrays((images, labels.long()), (images, labels.long()), validation=0)
 
