@@ -15,7 +15,7 @@ def test_the_standard_is_the_published_ensemble() -> None:
     assert stages["apgd-ce"] == [APGD(eps=0.1, norm="L2", steps=100)]
     assert stages["apgd-t"] == [APGD(eps=0.1, norm="L2", loss="dlr-targeted", target=k) for k in range(1, 10)]
     assert stages["fab-t"] == [FAB(eps=0.1, norm="L2", target=k) for k in range(1, 10)]
-    assert stages["square"] == [Square(eps=0.1, norm="L2", queries=5000)]
+    assert stages["square"] == [Square(eps=0.1, norm="L2", queries=5000, rescale=False)]
     assert list(AutoAttack(eps=0.1, version="fast").stages(10)) == ["apgd-ce", "apgd-t"]
     rand = AutoAttack(eps=0.1, version="rand").stages(10)
     assert rand == {"apgd-ce": [APGD(eps=0.1, samples=20)], "apgd-dlr": [APGD(eps=0.1, loss="dlr", samples=20)]}

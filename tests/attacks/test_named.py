@@ -24,7 +24,7 @@ EPS = 8 / 255
         ("cw", CW(eps=EPS, step_size=2 / 255, steps=30, confidence=50.0)),
         ("apgd-ce", APGD(eps=EPS, steps=100)),
         ("apgd-dlr", APGD(eps=EPS, steps=100, loss="dlr")),
-        ("square", Square(eps=EPS, queries=5000)),
+        ("square", Square(eps=EPS, queries=5000, rescale=False)),
         ("autoattack", AutoAttack(eps=EPS, version="standard")),
         ("autoattack-fast", AutoAttack(eps=EPS, version="fast")),
         ("autoattack-rand", AutoAttack(eps=EPS, version="rand")),

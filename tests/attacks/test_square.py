@@ -35,6 +35,12 @@ def test_squares_shrink_on_the_papers_schedule(queries: int, norm: str) -> None:
         if norm == "L2":
             expected = max(expected, 3) + (max(expected, 3) % 2 == 0)
         assert attack._side(torch.tensor([queries - query]), x).item() == expected, query
+    plain = Square(eps=0.1, queries=queries, norm=norm, rescale=False)  # type: ignore[arg-type]
+    for query in {0, 10, 11, 50, 51, queries - 1}:
+        expected = side(query, 10_000, 0.8, 32, 32)
+        if norm == "L2":
+            expected = max(expected, 3) + (max(expected, 3) % 2 == 0)
+        assert plain._side(torch.tensor([queries - query]), x).item() == expected, query
 
 
 def test_windows_lie_inside_and_reach_every_place() -> None:

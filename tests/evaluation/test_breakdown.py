@@ -110,9 +110,7 @@ def test_everything_is_in_the_json_form(curve: Curve) -> None:
         ({"checks": ()}, {"checks"}),
     ],
 )
-def test_what_was_not_asked_for_is_not_in_the_json_form(
-    left_out: dict[str, Any], keys: set[str], curve: Curve
-) -> None:
+def test_what_was_not_asked_for_is_not_in_the_json_form(left_out: dict[str, Any], keys: set[str], curve: Curve) -> None:
     everything = {"curve": curve, "checks": (Check("randomised", False, {}, "."),)}
     whole = evaluation(**everything).to_json()
     assert keys <= set(whole)

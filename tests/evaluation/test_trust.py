@@ -177,9 +177,7 @@ def test_without_an_attack_only_the_model_is_looked_at(tiny_data: Data) -> None:
     ("attacks", "fires"),
     [(("pgd3", "cw"), False), (("apgd-ce",), False), (("autoattack",), True), (("pgd3", "autoattack-fast"), True)],
 )
-def test_few_classes_matter_to_the_difference_of_logits(
-    attacks: tuple[str, ...], fires: bool, tiny_data: Data
-) -> None:
+def test_few_classes_matter_to_the_difference_of_logits(attacks: tuple[str, ...], fires: bool, tiny_data: Data) -> None:
     assert named(run(trained("standard", tiny_data), tiny_data, attacks=attacks))["few-classes"].fired is fires
 
 

@@ -70,7 +70,7 @@ class AutoAttack:
         }
         if self.version == "standard":
             found["fab-t"] = [FAB(eps=eps, norm=norm, target=k) for k in targets]
-            found["square"] = [Square(eps=eps, norm=norm)]
+            found["square"] = [Square(eps=eps, norm=norm, rescale=False)]
         return found
 
     def __call__(

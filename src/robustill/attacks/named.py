@@ -23,7 +23,7 @@ def named_attack(name: str, *, eps: float, norm: Norm = "Linf") -> Attack:
 
     `fgsm`; `pgdN` (N steps of eps/4 from a uniform start: `PGD_sat` for N = 20); `pgdNxR` (R restarts);
     `pgdN_trades` (steps of 0.003 at eps 8/255, scaled); `cw` (30 margin steps of eps/4); `apgd-ce`, `apgd-dlr` (100
-    steps); `square` (5,000 queries); `autoattack` (the standard version), `autoattack-fast` (its first two stages, not
+    steps); `square` (5,000 queries, as in AutoAttack); `autoattack` (the standard version), `autoattack-fast` (its first two stages, not
     the standard), `autoattack-rand`.
 
     >>> named_attack("pgd20", eps=8 / 255).steps
@@ -41,7 +41,7 @@ def named_attack(name: str, *, eps: float, norm: Norm = "Linf") -> Attack:
     if name in ("apgd-ce", "apgd-dlr"):
         return APGD(eps=eps, norm=norm, loss="ce" if name == "apgd-ce" else "dlr")
     if name == "square":
-        return Square(eps=eps, norm=norm)
+        return Square(eps=eps, norm=norm, rescale=False)
     if name in _VERSIONS:
         return AutoAttack(eps=eps, norm=norm, version=_VERSIONS[name])
     match = re.fullmatch(r"pgd(\d{1,4})(?:x(\d{1,3}))?(_trades)?", name)

@@ -31,6 +31,8 @@ class Square(Search):
         queries: Number of forward passes per example, the start not counted.
         norm: `"Linf"` or `"L2"`.
         share: Share of the pixels that the first squares cover.
+        rescale: Stretch the schedule, which is for 10,000 queries, to `queries`, as the paper has it. AutoAttack's
+            published form does not.
 
     Raises:
         InputError: An impossible radius, number of queries or share.
@@ -40,6 +42,7 @@ class Square(Search):
     queries: int = 5000
     norm: Norm = "Linf"
     share: float = 0.8
+    rescale: bool = True
 
     def __post_init__(self) -> None:
         if not (self.eps >= 0 and self.queries >= 1 and 0 < self.share <= 1 and self.norm in ("Linf", "L2")):
@@ -89,7 +92,9 @@ class Square(Search):
 
     def _side(self, left: Tensor, x: Tensor) -> Tensor:
         """Return the side of each row's square `[B]`."""
-        query = (self.queries - left) * 10_000 // self.queries
+        query = self.queries - left
+        if self.rescale:
+            query = query * 10_000 // self.queries
         halvings = torch.bucketize(query, torch.tensor(_HALVED_AFTER, device=query.device))
         side = (self.share * 0.5**halvings * x.shape[2] * x.shape[3]).sqrt().round().long()
         if self.norm == "L2":
