@@ -96,6 +96,13 @@ def test_each_stage_attacks_what_the_one_before_left(net: nn.Module, tiny_data: 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("name", "label"), [("autoattack", ""), ("autoattack-fast", " (not the standard)")])
+def test_what_is_not_the_standard_says_so(net: nn.Module, tiny_data: Data, name: str, label: str) -> None:
+    found = run(net, tiny_data, attacks=(name,))
+    assert found.to_json()["attacks"][name]["standard"] is (label == "")
+    assert found.rows()[-1][0] == name + label
+
+
 def test_verdicts_do_not_depend_on_the_batch_size(net: nn.Module, tiny_data: Data) -> None:
     one, other = run(net, tiny_data, batch_size=7), run(net, tiny_data, batch_size=256)
     for stage, right in one.stages["autoattack"].items():

@@ -16,6 +16,10 @@ from robustill.evaluation.checks import Check
 from robustill.evaluation.interval import clopper_pearson
 
 
+# The one ensemble whose robust accuracy may be called AutoAttack's.
+_STANDARD = "autoattack"
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Verdicts of every attack on every example, and the numbers that follow from them.
@@ -79,6 +83,7 @@ class Evaluation:
         for name, entry in attacks.items():
             entry["wra"] = self.wra(name)
             if name in self.stages:
+                entry["standard"] = name == _STANDARD
                 entry["stages"] = {
                     stage: {"accuracy": float(right.double().mean()), "seconds": self._seconds(f"{name}/{stage}")}
                     for stage, right in self.stages[name].items()
@@ -124,6 +129,8 @@ class Evaluation:
     def _row(self, name: str) -> tuple[str, str, str, str]:
         low, high = self.interval(name)
         label = "worst case" if name == "robust" else name
+        if name in self.stages and name != _STANDARD:
+            label += " (not the standard)"
         wra = "" if name == "clean" else f"{100 * self.wra(name):.2f}"
         return label, f"{100 * self.accuracy(name):.2f}", f"{100 * low:.1f} to {100 * high:.1f}", wra
 
