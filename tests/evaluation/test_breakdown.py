@@ -41,7 +41,7 @@ def test_a_row_per_class_that_occurs() -> None:
 
 
 def test_a_class_without_a_name_is_its_number() -> None:
-    assert [row["name"] for row in class_table({"clean": CLEAN}, LABELS, NAMES[:1])] == ["cat", "2", "3"]
+    assert [row["name"] for row in class_table({"clean": CLEAN}, LABELS, NAMES[:2])] == ["cat", "2", "3"]
 
 
 def test_the_weakest_class() -> None:

@@ -78,7 +78,7 @@ def left_by(folder: Path, settings: dict[str, Any], process: int, known: dict[st
     for stage, level in known.items():
         store.level(stage).zero_()
         store.level(stage)[own] = level[own]
-    store.seconds = {stage: 1.0 + process for stage in known}
+    store.seconds = dict.fromkeys(known, 1.0 + process)
     store.save()
 
 

@@ -23,8 +23,8 @@ def named_attack(name: str, *, eps: float, norm: Norm = "Linf") -> Attack:
 
     `fgsm`; `pgdN` (N steps of eps/4 from a uniform start: `PGD_sat` for N = 20); `pgdNxR` (R restarts);
     `pgdN_trades` (steps of 0.003 at eps 8/255, scaled); `cw` (30 margin steps of eps/4); `apgd-ce`, `apgd-dlr` (100
-    steps); `square` (5,000 queries, as in AutoAttack); `autoattack` (the standard version), `autoattack-fast` (its first two stages, not
-    the standard), `autoattack-rand`.
+    steps); `square` (5,000 queries, as in AutoAttack); `autoattack` (the standard version), `autoattack-fast` (its
+    first two stages, not the standard), `autoattack-rand`.
 
     >>> named_attack("pgd20", eps=8 / 255).steps
     20

@@ -15,7 +15,6 @@ from robustill.evaluation.breakdown import Curve, class_table
 from robustill.evaluation.checks import Check
 from robustill.evaluation.interval import clopper_pearson
 
-
 # The one ensemble whose robust accuracy may be called AutoAttack's.
 _STANDARD = "autoattack"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks import PGD, Objective, eval_mode
+from robustill.models import AttackView
 
 
 @dataclass
@@ -76,6 +78,19 @@ class AdversarialMethod(Method):
     """A method that trains at the points an adversary found: `forward` is `outer` after `perturb`."""
 
     attack: PGD
+    views: tuple[AttackView, ...] = ()
+    """Faster forms of the trained networks, for the adversary alone."""
+
+    @contextmanager
+    def attacking(self) -> Iterator[None]:
+        """Put all networks in eval mode and their views in place, for the time of an attack."""
+        with ExitStack() as stack:
+            stack.enter_context(eval_mode(self))
+            for view in self.views:
+                # The weights have moved since the last batch.
+                view.refresh()
+                stack.enter_context(view.in_place())
+            yield
 
     @abstractmethod
     def inner(self, x: Tensor, y: Tensor) -> Objective:
@@ -87,7 +102,7 @@ class AdversarialMethod(Method):
 
     def perturb(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the adversary's points `[B, C, H, W]`; all networks are in eval mode meanwhile."""
-        with eval_mode(self):
+        with self.attacking():
             return self.attack(self.inner(x, y), x)
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:

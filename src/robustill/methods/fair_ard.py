@@ -17,7 +17,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustill.attacks import eval_mode
 from robustill.methods.base import Loss, Method
 from robustill.methods.wrapper import Wrapper
 from robustill.models import count_classes, observed
@@ -53,7 +52,7 @@ class FairARD(Wrapper):
     def perturb(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the wrapped method's points, and remember for each how many iterates were still right."""
         steps = torch.zeros_like(y, dtype=self.survived.dtype)
-        with eval_mode(self), observed(self.student) as calls:
+        with self.attacking(), observed(self.student) as calls:
             objective = self.inner(x, y)
 
             def counted(points: Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import PGD, Objective
+from robustill.attacks import PGD, Objective, eval_mode
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Loss, Method
 
@@ -64,6 +67,12 @@ class Wrapper(AdversarialMethod):
 
     def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:
         return self.base.probe(x, y, attack, generator)
+
+    @contextmanager
+    def attacking(self) -> Iterator[None]:
+        """Put all networks in eval mode, and the wrapped method's views in place."""
+        with eval_mode(self), self.base.attacking():
+            yield
 
     def inner(self, x: Tensor, y: Tensor) -> Objective:
         return self.base.inner(x, y)

@@ -39,6 +39,7 @@ class Frozen(nn.Module):
         network = network.network if isinstance(network, Frozen) else network
         # A module assigned as an attribute would be registered; inside a tuple it is not.
         self._held = (network.eval().requires_grad_(False),)
+        self._view: tuple[nn.Module, ...] = ()
         self._recent: list[tuple[Any, ...]] = []
         self.training = False
 
@@ -47,14 +48,19 @@ class Frozen(nn.Module):
         """The network itself."""
         return self._held[0]
 
+    def use(self, view: nn.Module | None) -> None:
+        """Ask `view`, a faster form of the network, from now on; None: the network itself again."""
+        self._view, self._recent = () if view is None else (view,), []
+
     def forward(self, x: Tensor) -> Any:
         """Return what the network returns, usually logits [B, classes]."""
+        asked = self._view[0] if self._view else self.network
         if x.requires_grad or x.is_inference():
-            return self.network(x)
+            return asked(x)
         for known, state, output in self._recent:
             if known() is x and state == self._state(x, output):
                 return output
-        output = self.network(x)
+        output = asked(x)
         # Outputs of tensors that are gone, or have changed, are of no more use.
         kept = [entry for entry in self._recent if entry[0]() is not None and entry[0]() is not x]
         self._recent = [*kept[1 - _REMEMBERED :], (weakref.ref(x), self._state(x, output), output)]
@@ -80,6 +86,8 @@ class Frozen(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.network._apply(fn)  # type: ignore[no-untyped-call]
+        # A view is made for one device and type.
+        self.use(None)
         return self
 
     def __repr__(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -80,6 +81,19 @@ class AttackView(nn.Module):
         for merge in self._merges:
             layer, norm = (self._held[0].get_submodule(name) for name in (merge.layer, merge.norm))
             merge_(self.network.get_submodule(merge.merged), layer, norm)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let calls of the network be computed by the view, for the block; hooks on the network still run."""
+        network = self._held[0]
+        if self.network is None or "forward" in vars(network):
+            yield
+            return
+        network.forward = self.forward
+        try:
+            yield
+        finally:
+            del network.forward
 
     def train(self, mode: bool = True) -> AttackView:
         """Stay in eval mode, whatever `mode` says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from robustill.training.optimizer import build_learners
 from robustill.training.schedule import decay
 from robustill.training.selection import Selection
 from robustill.training.settings import Settings
+from robustill.training.views import install_views
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Run:
         self.data = data.to(self.device)
         check_networks(method, self.data, self.device)
         self.layout = layout
+        self._install_views()
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
             learner.optimizer = self.accelerator.prepare(learner.optimizer)
@@ -80,6 +83,15 @@ class Run:
         self.history: list[dict[str, Any]] = []
         self.selected: nn.Module | None = None
         self.journal: Journal | None = None
+
+    def _install_views(self) -> None:
+        if not self.settings.attack_view:
+            return
+        x, _ = next(iter(self.data.train.batches(8, device=self.device)))
+        dtype = torch.bfloat16 if self.settings.mixed_precision == "bf16" else torch.float32
+        excuses = install_views(self.method, x, dtype, channels_last=self.settings.channels_last)
+        for name, why in excuses.items():
+            sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
 
     def run_epoch(self, shown: Bar, stop: StopRequest) -> None:
         """Train the rest of the current epoch, judge its student and save."""

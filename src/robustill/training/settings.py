@@ -96,6 +96,10 @@ class Settings(Table):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     mixed_precision: Literal["no", "bf16"] = "no"
     channels_last: bool = False
+    attack_view: bool = Field(
+        default=True,
+        description="attack copies with folded batch norms, in the training precision; equal up to rounding",
+    )
     threads: int = Field(
         default=0, ge=0, description="CPU threads; 0 is PyTorch's choice, 1 is fastest for the small CNNs"
     )
