@@ -6,6 +6,6 @@ from robustill.evaluation.result import Evaluation
 from robustill.evaluation.run import evaluate
 from robustill.evaluation.shards import is_first, part
 from robustill.evaluation.subset import balanced
-from robustill.evaluation.views import Precision
+from robustill.evaluation.view import Precision
 
 __all__ = ["Check", "Curve", "Evaluation", "Precision", "balanced", "evaluate", "is_first", "part"]

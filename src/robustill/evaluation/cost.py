@@ -36,7 +36,7 @@ def announce(name: str, runner: Runner, stages: Mapping[str, Sequence[Search]], 
 def per_row(runner: Runner, search: Search, at: torch.Tensor) -> float:
     """Return the seconds that one step of `search` takes per example, measured on a few of the examples `at`."""
     x, y = runner.examples(at[:_ROWS])
-    view = runner.views(search) or runner.model
+    view = runner.view() or runner.model
     generators = [torch.Generator().manual_seed(0) for _ in y]
     with eval_mode(view):
         state = search.begin(view, x, y, generators)

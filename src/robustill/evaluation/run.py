@@ -23,7 +23,7 @@ from robustill.evaluation.shards import gather, part
 from robustill.evaluation.store import VerdictStore
 from robustill.evaluation.subset import balanced
 from robustill.evaluation.trust import trust
-from robustill.evaluation.views import Precision, views_of
+from robustill.evaluation.view import Precision, view_of
 from robustill.models import model_digest
 from robustill.training.networks import check_network
 
@@ -87,8 +87,8 @@ def evaluate(
     settings = {**about, "format": 2, "eps": eps, "norm": norm, "index": _digest(index)}
     store = VerdictStore(Path(out) if out is not None else None, settings, len(index), shard)
     show = progress and shard[0] == 0
-    own, views = torch.arange(len(index))[shard[0] :: shard[1]], views_of(model, precision, sample, tell=show)
-    run = Runner(model, chosen, index, own, store, place, batch_size, seed, views, show)
+    own, view = torch.arange(len(index))[shard[0] :: shard[1]], view_of(model, precision, sample, tell=show)
+    run = Runner(model, chosen, index, own, store, place, batch_size, seed, view, show)
     campaign = Campaign(run, data, plans, transfer_from, grid)
     campaign.attack()
     gather(store, shard[1])

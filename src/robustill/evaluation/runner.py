@@ -30,7 +30,7 @@ class Runner:
         device: Where to compute.
         batch_size: Images at a time.
         seed: Seed of the random draws; each belongs to (seed, stage, position in the split).
-        views: Gives the form of the model that a search runs on; None for the model itself.
+        view: Gives the form of the model that searches run on; None for the model itself.
         progress: Show a bar per stage.
     """
 
@@ -42,7 +42,7 @@ class Runner:
     device: torch.device
     batch_size: int
     seed: int
-    views: Callable[[Search], nn.Module | None]
+    view: Callable[[], nn.Module | None]
     progress: bool
 
     def examples(self, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ class Runner:
             shown.advance(int((search.length - state["left"]).sum()))
         running = Running(
             search, self.model, self._take(key), waiting,
-            batch_size=self.batch_size, view=self.views(search), state=state,
+            batch_size=self.batch_size, view=self.view(), state=state,
         )  # fmt: skip
         while not running.finished:
             began, taken = time.monotonic(), running.steps
