@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import APGD, FGSM, PGD, Attack, AutoAttack
+from robustill.attacks import APGD, FGSM, PGD, Attack, AutoAttack, adversarial_points
 from robustill.attacks.rows import State
 from robustill.data import Data
 from robustill.errors import InputError, ModelError
@@ -35,7 +35,7 @@ class Attacked:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, float, int]] = []
-        self.left, self.inner = 10**6, runner.adversarial_points
+        self.left = 10**6
         monkeypatch.setattr(runner, "adversarial_points", self)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, attack: Attack, *, generator: Any) -> Tensor:
@@ -43,7 +43,7 @@ class Attacked:
             raise KeyboardInterrupt
         self.left -= 1
         self.calls.append((type(attack).__name__, attack.eps, len(x)))
-        return self.inner(model, x, y, attack, generator=generator)
+        return adversarial_points(model, x, y, attack, generator=generator)
 
     def images(self) -> dict[tuple[str, float], int]:
         found: dict[tuple[str, float], int] = {}
@@ -275,7 +275,7 @@ def starts_of(
 ) -> tuple[Evaluation, Starts]:
     """Return an evaluation, and the seed of the random start of each attack on each image."""
     seen: Starts = {}
-    inner, begin = runner.adversarial_points, APGD.begin
+    begin = APGD.begin
 
     def note(kind: str, x: Tensor, generators: Sequence[torch.Generator]) -> None:
         for image, generator in zip(x, generators, strict=True):
@@ -283,7 +283,7 @@ def starts_of(
 
     def points(model: nn.Module, x: Tensor, y: Tensor, attack: PGD | FGSM, *, generator: Any) -> Tensor:
         note(type(attack).__name__, x, generator)
-        return inner(model, x, y, attack, generator=generator)
+        return adversarial_points(model, x, y, attack, generator=generator)
 
     def begun(self: APGD, model: nn.Module, x: Tensor, y: Tensor, generators: Sequence[torch.Generator]) -> State:
         note("APGD", x, generators)

@@ -202,7 +202,8 @@ class Noting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.modes.add((self.training, self.drop.training))
-        return self.net(self.drop(x))
+        logits: Tensor = self.net(self.drop(x))
+        return logits
 
 
 @pytest.mark.parametrize("per_image", [0.0, 30.0])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from robustill.attacks import adversarial_points
 from robustill.data import Data
 from robustill.evaluation import Evaluation, evaluate, is_first, part, runner
 from robustill.evaluation.store import FALLEN, VerdictStore
@@ -59,11 +61,10 @@ class Attacked:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.greys: list[int] = []
-        inner = runner.adversarial_points
 
         def points(model: nn.Module, x: Tensor, *rest: Any, **named: Any) -> Tensor:
             self.greys += (255 * x[:, 0, 0, 0]).round().int().tolist()
-            return inner(model, x, *rest, **named)
+            return adversarial_points(model, x, *rest, **named)
 
         monkeypatch.setattr(runner, "adversarial_points", points)
 
@@ -98,7 +99,7 @@ def test_one_process_goes_on_with_what_several_found(
         assert torch.equal(found.verdicts[name], whole.verdicts[name]), name
     odd = torch.arange(total)[1::2]
     assert sorted(attacked.greys) == sorted(2 * grey(data, odd[right[odd]])), "each attack, on what the second had"
-    assert found.seconds["clean"] >= 2.0, "processes work side by side"
+    assert 2.0 <= found.seconds["clean"] < 3.0, "processes work side by side"
     assert 1.0 <= found.seconds["fgsm"] < 2.0
     assert {path.name for path in cut.iterdir()} == {"evaluation.json", "verdicts.safetensors"}
     assert same_levels(cut, tmp_path / "whole")
@@ -156,6 +157,20 @@ def test_one_process_is_the_first_of_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert part(torch.device("cpu")) == (0, 1)
     monkeypatch.setenv("RANK", "1")
     assert not is_first()
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_one_of_several_processes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def state(*, cpu: bool) -> SimpleNamespace:
+        asked.append(cpu)
+        return SimpleNamespace(process_index=2, num_processes=3)
+
+    monkeypatch.setattr("accelerate.PartialState", state)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert part(torch.device(kind)) == (2, 3)
+    assert asked == [kind == "cpu"], "with a GPU, each is bound to one of its own"
 
 
 def test_a_process_attacks_its_share_only(

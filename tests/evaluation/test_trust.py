@@ -141,7 +141,8 @@ def test_the_few_images_are_right_and_from_everywhere() -> None:
     assert found.accuracy() == 0.25
     checks = named(found)
     assert checks["steps-sweep"].value["steps"]["5"] == 0.5, "half of those that are right"
-    assert checks["square-probe"].value["standing"] == 20, "what stood up to the attacks"
+    expected = {"standing": 20, "fell": 0, "queries": 500}
+    assert checks["square-probe"].value == expected, "what stood up to the attacks"
 
 
 def test_checks_are_in_the_file(tiny_data: Data, tmp_path: Path) -> None:
