@@ -27,7 +27,11 @@ type: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python benchmarks/attack_speed.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/training.py --model resnet18 --batch 64 --rounds 2 --threads 2
+	$(BIN)/python benchmarks/memory.py --methods rslad
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"

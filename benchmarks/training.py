@@ -10,7 +10,6 @@ and the share of the step that the convolutions and matrix products alone would 
 """
 
 import argparse
-import json
 import statistics
 import time
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from rows import row, show, write
 from torch import nn
 
 from robustill.attacks import PGD
@@ -192,16 +192,9 @@ def measure(key, options, shape, x, y):
                 torch.cuda.synchronize()
             if round_:  # the first round warms up
                 seconds[name].append(time.perf_counter() - began)
-    each = [b / o for b, o in zip(seconds["released"], seconds["robustill"], strict=True)]
-    own = statistics.median(seconds["robustill"])
-    floor = floor_of(key, *floor_seconds(build, x, torch.bfloat16)) / own if not x.is_cuda else None
-    return {
-        "name": f"{key}/{options.model}",
-        "ratio": round(statistics.median(each), 2),
-        "spread": [round(min(each), 2), round(max(each), 2)],
-        "images_per_second": round(len(y) / own, 1),
-        "floor_fraction": floor and round(floor, 2),
-    }
+    released, own = seconds["released"], seconds["robustill"]
+    floor = None if x.is_cuda else floor_of(key, *floor_seconds(build, x, torch.bfloat16))
+    return row(f"{key}/{options.model}", released, own, images=len(y), floor=floor)
 
 
 def main():
@@ -224,15 +217,8 @@ def main():
     )
     for key in options.methods:
         rows.append(measure(key, options, shape, x, y))
-        row = rows[-1]
-        spread = f"({row['spread'][0]:.2f}-{row['spread'][1]:.2f})"
-        floor = f", layers alone {100 * row['floor_fraction']:.0f}%" if row["floor_fraction"] else ""
-        print(
-            f"{row['name']:20} {row['ratio']:6.2f}x {spread:13} {row['images_per_second']:9.1f} images/s{floor}",
-            flush=True,
-        )
-    if options.json:
-        options.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+        show(rows[-1])
+    write(rows, options.json)
 
 
 if __name__ == "__main__":
