@@ -38,7 +38,10 @@ class Bar:
         """Count `steps` units as done."""
         self._done += steps
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done)
+            # A search takes thousands of steps a second; nobody sees more than ten.
+            if time.monotonic() - self._printed > 0.1 or self._done >= self._total:
+                self._printed = time.monotonic()
+                self._progress.update(self._task, completed=self._done)
         elif time.monotonic() - self._printed > _LINE_EVERY_S:
             self._printed = time.monotonic()
             rate = (self._done - self._start_done) / (self._printed - self._began)

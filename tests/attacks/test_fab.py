@@ -20,7 +20,11 @@ def test_a_step_to_a_plane_is_the_shortest_inside_the_box(norm: str, scale: floa
     w[0, 2] = 0.0
     t[1, 3], t[2, 4] = 0.0, 1.0
     rise = scale * torch.randn(8, generator=generator, dtype=torch.float64)
-    found = step_to_plane(t, w, rise, norm)  # type: ignore[arg-type]
+    found, time = step_to_plane(t, w, rise, norm)  # type: ignore[arg-type]
+    for factor in (0.3, 0.99, 1.0, 1.7, 50.0):
+        # Wherever it begins, it ends at the same place.
+        again, _ = step_to_plane(t, w, rise, norm, factor * time)  # type: ignore[arg-type]
+        torch.testing.assert_close(again, found, rtol=0, atol=1e-12)
     for i in range(8):
         expected = torch.tensor(
             reference.bisected(t[i].tolist(), w[i].tolist(), rise[i].item(), norm), dtype=torch.float64

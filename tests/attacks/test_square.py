@@ -107,7 +107,7 @@ def test_one_change_is_that_of_the_paper(
     expected = reference.linf_change(x[0], state["x_best"][0], to, 3, [-1, 1], eps)
     monkeypatch.setattr("robustill.attacks.square.uniform", lambda key, step, count: draws.expand(len(key), count))
     monkeypatch.setattr(Square, "_side", lambda self, left, x: side.expand(len(left)))
-    torch.testing.assert_close(linf._square(state)[0], expected)
+    torch.testing.assert_close(linf._squares(state, 1)[0, 0], expected)
 
     shape = pattern(3).double().T if turned else pattern(3).double()
     for scale in (0.02, 0.2):
@@ -128,6 +128,26 @@ def test_windows_drawn_ahead_are_those_of_each_query() -> None:
         attack.advance(model, state)
         expected = attack.project(state, (before + 2 * 0.1 * signs * inside).float())
         torch.testing.assert_close(state["x_adv"], expected, rtol=0, atol=1e-6, msg=f"query {query}")
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.08), ("L2", 0.4)])
+@pytest.mark.parametrize("rows", [30, 90, 1000])
+def test_asking_ahead_changes_nothing(norm: str, eps: float, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = network(), images(10)
+    y = labelled(model, x)
+    attack = Square(eps=eps, norm=norm, queries=150)  # type: ignore[arg-type]
+    calls: list[int] = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    fallen, points = run_search(attack, model, x, y, generators(10))
+    one_by_one = len(calls)
+    monkeypatch.setattr("robustill.attacks.square._EAGER", 20)
+    monkeypatch.setattr("robustill.attacks.square._ROWS", rows)
+    calls.clear()
+    again, others = run_search(attack, model, x, y, generators(10))
+    assert torch.equal(again, fallen)
+    torch.testing.assert_close(others, points, rtol=0, atol=1e-12)
+    assert 0 < int(fallen.sum()) < 10
+    assert len(calls) < 0.7 * one_by_one
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.1), ("L2", 0.5)])

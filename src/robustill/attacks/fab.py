@@ -59,6 +59,7 @@ class FAB(Search):
             logits = model(x)
         target = wrong_class(logits, y, self.target)
         state = {"x": x, "y": y, "target": target, "point": x, "x_adv": x, "x_best": x} | self.bounds(x)
+        state["times"] = x.new_zeros(len(x), 2)
         return state | {"left": torch.full_like(y, self.steps), "fallen": logits.argmax(1) != y}
 
     def advance(self, model: nn.Module, state: State) -> None:
@@ -68,7 +69,10 @@ class FAB(Search):
         # From the point and from x: the plane where the linearised difference of logits vanishes.
         shift = (slope * (x - point)).flatten(1).sum(1)
         starts, rises = torch.cat([point, x]).flatten(1), torch.cat([-ahead, -ahead - shift])
-        steps = step_to_plane(starts, slope.flatten(1).repeat(2, 1), rises, self.norm)
+        # The planes move little from step to step.
+        guess = state["times"].T.flatten()
+        steps, times = step_to_plane(starts, slope.flatten(1).repeat(2, 1), rises, self.norm, guess)
+        state["times"] = times.view(2, -1).T
         near, far = self._length(steps).clamp_min(1e-8).chunk(2)
         share = (near / (near + far)).clamp(0, self.bias).reshape(per_image(x))
         here, there = torch.add(starts, steps, alpha=self.overshoot).view(2, *x.shape)

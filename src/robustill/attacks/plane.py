@@ -8,31 +8,35 @@ from torch import Tensor
 from robustill.attacks.threat import Norm
 
 
-def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm) -> Tensor:
+def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the shortest `d` with `<w, t + d> = <w, t> + rise` and `t + d` in [0, 1], `[B, n], [B, n], [B] -> [B, n]`.
 
     Where the box does not reach the plane, `d` goes as far as it can. Each coordinate moves at its own speed (1 for
-    Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time.
+    Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time. The time
+    `[B]` is returned too: as the `guess` for a similar problem it saves work, and changes nothing else.
     """
     size, toward = w.abs(), (w * rise.sign()[:, None]).sign_()
     # How far the box lets each coordinate go: 1 - t upwards, t downwards, and no way without a weight.
     room = torch.addcmul(torch.full_like(t, 0.5), toward, 0.5 - t).mul_(toward.abs()).clamp_min_(0)
     speed = None if norm == "Linf" else size
-    return _moved(_time(room, size, speed, rise.abs()), room, speed).mul_(toward)
+    time = _time(room, size, speed, rise.abs(), guess)
+    return _moved(time, room, speed).mul_(toward), time
 
 
 def _moved(time: Tensor, room: Tensor, speed: Tensor | None) -> Tensor:
     return torch.minimum(room, time[:, None] if speed is None else time[:, None] * speed)
 
 
-def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor) -> Tensor:
-    """Return when the gains add up to `rise`, by Newton's method from the left.
+def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor, guess: Tensor | None) -> Tensor:
+    """Return when the gains add up to `rise`, by Newton's method.
 
-    Its tangents lie above a concave function, so that it never passes the root, and once no more coordinates meet the
-    box it has arrived: exact after as many rounds as there are pieces on the way, which are few.
+    Its tangents lie above a concave function: after one round it is left of the root, wherever it began, and never
+    passes it again. Once no more coordinates meet the box it has arrived: exact after as many rounds as there are
+    pieces on the way, which are few.
     """
     rates = size if speed is None else size * speed
-    time, before = torch.zeros_like(rise), torch.full_like(rise, torch.inf)
+    time = torch.zeros_like(rise) if guess is None else guess
+    before = torch.full_like(rise, torch.inf)
     for _ in range(room.shape[1] + 1):
         moved = _moved(time, room, speed)
         # One where a coordinate is still on its way; arithmetic, since comparisons and `where` are slow on a CPU.
@@ -41,7 +45,8 @@ def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor) -> Ten
         if torch.equal(rate, before):
             break
         gained = torch.linalg.vecdot(size, moved)
-        # No rate: everything has met the box, and a later time is no better.
-        time = time + torch.where(rate > 0, (rise - gained).clamp_min_(0) / rate, 0)
+        # No rate: everything has met the box. A later time is no better; an earlier one may do if there is too much.
+        stuck = torch.where(gained > rise, 0, time)
+        time = torch.where(rate > 0, time + (rise - gained) / rate, stuck).clamp_min_(0)
         before = rate
     return time

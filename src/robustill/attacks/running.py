@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,8 @@ Take = Callable[[Tensor], tuple[Tensor, Tensor, Sequence[torch.Generator]]]
 
 class Running:
     """A search over the examples `waiting`: what is finished leaves the batch, which is filled up from those that wait.
+
+    Steps are taken inside `with running.modes():`, which puts the networks in eval mode.
 
     A success counts once `model` confirms it at the very point, in the type of the images, inside the ball; otherwise
     the row goes on searching. Rows that end without one are tried once more at their best point.
@@ -67,14 +70,14 @@ class Running:
         """
         room = self.batch_size - (0 if self.state is None else len(self.state["index"]))
         searched = self.model if self.view is None else self.view
-        with eval_mode(self.model, searched):
-            # Not for a single row: a start costs as much as a step.
-            if self.state is None or (len(self.waiting) and room >= max(self.batch_size // 4, 1)):
-                self._fill(searched, room)
-            else:
-                self.search.advance(searched, self.state)
-                self.steps += len(self.state["index"])
-            return self._leave()
+        # Not for a single row: a start costs as much as a step.
+        if self.state is None or (len(self.waiting) and room >= max(self.batch_size // 4, 1)):
+            self._fill(searched, room)
+        else:
+            before = int(self.state["left"].sum())
+            self.search.advance(searched, self.state)
+            self.steps += before - int(self.state["left"].sum())
+        return self._leave()
 
     def _fill(self, searched: nn.Module, room: int) -> None:
         index, self.waiting = self.waiting[:room], self.waiting[room:]
@@ -112,6 +115,10 @@ class Running:
         state["x_adv"] = torch.where(ended.reshape(per_image(state["x"])), best_points(state), state["x_adv"])
         state["fallen"] = state["fallen"] | self._confirmed(state, ended)
 
+    def modes(self) -> AbstractContextManager[None]:
+        """Return what keeps the networks in eval mode while steps are taken."""
+        return eval_mode(self.model, *([] if self.view is None else [self.view]))
+
 
 def run_search(
     search: Search,
@@ -135,13 +142,14 @@ def run_search(
 
     running = Running(search, model, take, torch.arange(len(x)), batch_size=batch_size, view=view)
     fallen, found = torch.zeros_like(y, dtype=torch.bool), x.clone()
-    while not running.finished:
-        done = running.step()
-        if not done:
-            continue
-        fallen[done["index"]] = done["fallen"]
-        standing = ~done["fallen"].reshape(per_image(x))
-        found[done["index"]] = torch.where(standing, best_points(done), done["x_adv"])
+    with running.modes():
+        while not running.finished:
+            done = running.step()
+            if not done:
+                continue
+            fallen[done["index"]] = done["fallen"]
+            standing = ~done["fallen"].reshape(per_image(x))
+            found[done["index"]] = torch.where(standing, best_points(done), done["x_adv"])
     return fallen, found
 
 

@@ -17,7 +17,9 @@ from robustill.errors import InputError
 from robustill.losses import margin
 
 # Queries whose windows are drawn at a time: the draws cost more than a small network.
-_AHEAD = 32
+_AHEAD = 64
+# Rows that a batch should have, and the queries after which successes are rare.
+_ROWS, _EAGER = 256, 200
 # Queries, of 10,000, after which the share of pixels that a square covers is halved.
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
@@ -64,30 +66,46 @@ class Square(Search):
         )
         # Of its own, since it is changed in place.
         state["x_best"] = state["x_adv"].clone()
-        state["fallen"], state["best"] = self._ask(model, state)
+        state["fallen"], state["best"] = self._ask(model, state["x_adv"], y)
         if self.norm == "Linf":
             planned = (len(x), _AHEAD, x.shape[1] * x.shape[2]), (len(x), _AHEAD, x.shape[3])
             state |= {"rows": x.new_zeros(planned[0]), "columns": x.new_zeros(planned[1])}
+            # Nothing is planned yet: as if a whole plan had been used up.
+            state["planned"] = state["left"] + _AHEAD
         return state
 
     def advance(self, model: nn.Module, state: State) -> None:
-        """Try one change in every row, and keep it where the margin rises."""
-        if self.norm == "Linf":
-            state["x_adv"] = self._square(state)
-        else:
-            draws = uniform(state["key"], state["left"], 5 + state["x"].shape[1])
-            state["x_adv"] = self._moved(state, draws, self._side(state["left"], state["x"]))
-        state["fallen"], value = self._ask(model, state)
-        better = (value > state["best"]).nonzero().flatten()
+        """Try the next changes of every row until one raises the margin, and keep that.
+
+        Several are asked at once, all from the same point: those up to the first success are what one by one would
+        have given, those after it are thrown away and come again. It fills the batch where few examples are left.
+        """
+        ahead, before = self._ahead(state), state["left"]
+        points = self._squares(state, ahead) if self.norm == "Linf" else self._moves(state, ahead)
+        fallen, value = self._ask(model, points.flatten(0, 1), state["y"].repeat_interleave(ahead))
+        fallen, value = fallen.view(-1, ahead), value.view(-1, ahead)
+        number = torch.arange(ahead, device=before.device)
+        counts = (fallen | (value > state["best"][:, None])) & (number < before[:, None])
+        success = counts.any(1)
+        # The first success, else the last change.
+        place = torch.where(success, counts.int().argmax(1), ahead - 1)
+        at = torch.arange(len(place), device=place.device)
+        state["x_adv"], state["fallen"], value = points[at, place], fallen[at, place] & success, value[at, place]
+        better = (value > state["best"]).logical_and_(success).nonzero().flatten()
         # Rows in place: few change in most steps.
         for name, new in (("best", value), ("x_best", state["x_adv"])):
             state[name].index_copy_(0, better, new.index_select(0, better))
-        state["left"] = state["left"] - 1
+        state["left"] = (before - place - 1).clamp_min(0)
 
-    def _ask(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:
+    def _ahead(self, state: State) -> int:
+        """Return how many changes to try at once; early ones often succeed, and the next would be in vain."""
+        asked = self.queries - int(state["left"].max())
+        return 1 if asked < _EAGER else max(1, min(_ROWS // len(state["left"]), _AHEAD // 4))
+
+    def _ask(self, model: nn.Module, points: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            logits = model(state["x_adv"])
-        value = margin(logits, state["y"])
+            logits = model(points)
+        value = margin(logits, y)
         return (value > 0) | ~logits.isfinite().all(1), value
 
     def _side(self, left: Tensor, x: Tensor) -> Tensor:
@@ -107,27 +125,38 @@ class Square(Search):
         signs = _signs(draws[:, : x.shape[1] * x.shape[3]], x).reshape(len(x), x.shape[1], 1, x.shape[3])
         return self.project(state, x + self.eps * signs)
 
-    def _square(self, state: State) -> Tensor:
-        """Move one window up or down as far as the ball goes; the windows of some queries ahead are drawn together."""
-        best, slot = state["x_best"], (self.queries - state["left"]) % _AHEAD
-        due = (slot == 0).nonzero().flatten()
-        if len(due):
-            self._plan(state, due)
-        at = torch.arange(len(slot), device=slot.device)
-        rows = state["rows"][at, slot].view(*best.shape[:3], 1)
-        return self.project(state, torch.addcmul(best, rows, state["columns"][at, slot][:, None, None]))
+    def _squares(self, state: State, ahead: int) -> Tensor:
+        """Return the next changes of each row, `[B, ahead, ...]`: a window up or down as far as the ball goes."""
+        best, slot = state["x_best"], state["planned"] - state["left"]
+        if bool((slot + ahead > _AHEAD).any()):
+            self._plan(state)
+            slot = torch.zeros_like(slot)
+        at = torch.arange(len(slot), device=slot.device)[:, None]
+        slots = slot[:, None] + torch.arange(ahead, device=slot.device)
+        rows = state["rows"][at, slots].view(-1, ahead, *best.shape[1:3], 1)
+        columns = state["columns"][at, slots][:, :, None, None]
+        low, high = state["low"][:, None], state["high"][:, None]
+        return torch.addcmul(best[:, None], rows, columns).clamp_(low, high)
 
-    def _plan(self, state: State, due: Tensor) -> None:
-        """Draw the windows of the next queries of the rows `due`: their rows, by sign and height, and their columns."""
-        x = state["x"][due]
-        left = (state["left"][due, None] - torch.arange(_AHEAD, device=x.device)).flatten()
-        key = state["key"][due, None].expand(-1, _AHEAD).flatten()
-        draws = uniform(key, left, 5 + x.shape[1])
+    def _plan(self, state: State) -> None:
+        """Draw the windows of the next queries: their rows, by sign and height, and their columns."""
+        x, count = state["x"], len(state["x"])
+        left = (state["left"][:, None] - torch.arange(_AHEAD, device=x.device)).flatten()
+        draws = uniform(state["key"].repeat_interleave(_AHEAD), left, 5 + x.shape[1])
         rows, columns = window_sides(draws[:, :2], self._side(left, x), x)
         signs = _signs(draws[:, 5 : 5 + x.shape[1]], x)
         height = 2 * self.eps * signs[:, :, None] * rows[:, None]
-        state["rows"][due] = height.view(len(due), _AHEAD, -1)
-        state["columns"][due] = columns.view(len(due), _AHEAD, -1)
+        state["rows"], state["columns"] = height.view(count, _AHEAD, -1), columns.view(count, _AHEAD, -1)
+        state["planned"] = state["left"].clone()
+
+    def _moves(self, state: State, ahead: int) -> Tensor:
+        """Return the next changes of each row, `[B, ahead, ...]`, for L2."""
+        moves = []
+        for k in range(ahead):
+            left = state["left"] - k
+            draws = uniform(state["key"], left, 5 + state["x"].shape[1])
+            moves.append(self._moved(state, draws, self._side(left, state["x"])))
+        return torch.stack(moves, 1)
 
     def _moved(self, state: State, draws: Tensor, side: Tensor) -> Tensor:
         """Move the norm of one window into another, in the shape of a bump."""

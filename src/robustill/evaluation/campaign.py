@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from robustill.attacks import Attack, AutoAttack, Search
 from robustill.data import Data
 from robustill.evaluation.breakdown import Curve
 from robustill.evaluation.cost import announce
-from robustill.evaluation.runner import Runner
+from robustill.evaluation.runner import CHAIN, Runner
 from robustill.models import model_digest
 
 TRANSFER = "transfer-"
@@ -39,7 +40,7 @@ class Campaign:
     ) -> None:
         self.run, self.data, self.plans, self.surrogate, self.grid = run, data, plans, surrogate, grid
         self._stages: dict[str, list[str]] = {}
-        self._radii: dict[float, str] = {}
+        self._radii: dict[float, list[str]] = {}
 
     def attack(self) -> None:
         """Run everything that has no verdict yet.
@@ -64,20 +65,24 @@ class Campaign:
                 self._stages[TRANSFER + name] = [key]
         before = "clean"
         for radius, attacks in self.grid.items():
+            keys = []
             for name, attack in zip(self.plans, attacks, strict=True):
-                before = self._one(f"{name}@{radius:.6g}", attack, before)[-1]
-            self._radii[radius] = before
+                # What was run before decides which images are left, so it is part of the key.
+                chain = hashlib.blake2b(before.encode(), digest_size=4).hexdigest()
+                keys += self._one(f"{name}@{radius!r}", attack, before, chain=f"{CHAIN}{chain}")
+                before = keys[-1]
+            self._radii[radius] = keys
 
-    def _one(self, name: str, attack: Attack, before: str = "clean") -> list[str]:
+    def _one(self, name: str, attack: Attack, before: str = "clean", *, chain: str = "") -> list[str]:
         """Run an attack; return the stages of the store that hold its verdicts, the last one those of the whole."""
         if not isinstance(attack, AutoAttack):
-            self.run.attack(name, attack, before)
-            return [name]
+            self.run.attack(name + chain, attack, before)
+            return [name + chain]
         stages = attack.stages(self.data.num_classes)
         announce(name, self.run, stages, before)
         keys = []
         for stage, searches in stages.items():
-            keys.append(f"{name}/{stage}")
+            keys.append(f"{name}/{stage}{chain}")
             self.run.searches(keys[-1], searches, before)
             before = keys[-1]
         return keys
@@ -89,9 +94,10 @@ class Campaign:
         }
 
     def seconds(self) -> dict[str, float]:
-        """Return the time spent on each stage that was asked for; the store may know others."""
-        asked = {"clean", *(key for keys in self._stages.values() for key in keys)}
-        return {stage: spent for stage, spent in self.run.store.seconds.items() if stage in asked or "@" in stage}
+        """Return the seconds of each stage that was asked for; the store may know others."""
+        asked = ["clean", *(key for keys in (*self._stages.values(), *self._radii.values()) for key in keys)]
+        spent = self.run.store.seconds
+        return {key.partition(CHAIN)[0]: spent[key] for key in asked if key in spent}
 
     def details(self) -> dict[str, Any]:
         """Return what an `Evaluation` holds beside verdicts: stages of ensembles, labels, class names, curve."""
@@ -102,7 +108,7 @@ class Campaign:
         }
         curve = None
         if self._radii:
-            verdicts = torch.stack([self.run.verdicts(key) for key in self._radii.values()])
+            verdicts = torch.stack([self.run.verdicts(keys[-1]) for keys in self._radii.values()])
             curve = Curve(tuple(self._radii), verdicts, tuple(self.plans))
         labels = self.run.split.labels[self.run.index]
         return {"stages": stages, "labels": labels, "class_names": self.data.class_names, "curve": curve}

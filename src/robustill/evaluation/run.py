@@ -75,6 +75,9 @@ def evaluate(
         InputError: An unknown attack, split or precision, an impossible radius, batch size or number of images.
         ModelError: A model does not fit the data, or gives probabilities.
     """
+    attacks = list(dict.fromkeys(attacks))
+    if eps_grid and not attacks:
+        raise InputError("a curve over radii needs an attack", "name one, such as pgd20")
     plans = {name: named_attack(name, eps=eps, norm=norm) for name in attacks}
     grid = {radius: [named_attack(name, eps=radius, norm=norm) for name in attacks] for radius in sorted(set(eps_grid))}
     chosen = _split(data, split)

@@ -16,6 +16,9 @@ from robustill.data.splits import to_unit
 from robustill.evaluation.store import FALLEN, VerdictStore, example_generators
 from robustill.progress import Bar, bar
 
+CHAIN = "~"
+"""In the name of a stage: what follows says what was run before it."""
+
 
 @dataclass
 class Runner:
@@ -70,7 +73,7 @@ class Runner:
             return
 
         def judge(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
-            sources = example_generators(self.seed, name, self.index[at].tolist())
+            sources = self._generators(name, at)
             return correct(self.model, adversarial_points(source or self.model, x, y, attack, generator=sources), y)
 
         self._batches(name, self._standing(name, before), judge)
@@ -83,7 +86,7 @@ class Runner:
         if done == total:
             return
         try:
-            with bar(name, total, done=done, show=self.progress, percent=True) as shown:
+            with bar(name.partition(CHAIN)[0], total, done=done, show=self.progress, percent=True) as shown:
                 for k, search in enumerate(searches):
                     later = sum(each.length for each in searches[k + 1 :])
                     self._search(name, k, search, standing, later, shown)
@@ -102,25 +105,32 @@ class Runner:
             search, self.model, self._take(key), waiting,
             batch_size=self.batch_size, view=self.view(), state=state,
         )  # fmt: skip
-        while not running.finished:
-            began, taken = time.monotonic(), running.steps
-            done = running.step()
-            if done:
-                at, fallen = done["index"].cpu(), done["fallen"].cpu()
-                level[at] = torch.where(fallen, FALLEN, k + 1).to(level.dtype)
-                shown.advance(later * int(fallen.sum()))
-                shown.note(f"{int((level[standing] >= 0).sum())} of {len(standing)} stand")
-            shown.advance(running.steps - taken)
-            self.store.flying.pop(key, None)
-            if running.state is not None:
-                self.store.flying[key] = running.state
-            self.store.spent(name, time.monotonic() - began)
+        with running.modes():
+            while not running.finished:
+                began, taken = time.monotonic(), running.steps
+                done = running.step()
+                if done:
+                    at, fallen = done["index"].cpu(), done["fallen"].cpu()
+                    level[at] = torch.where(fallen, FALLEN, k + 1).to(level.dtype)
+                    shown.advance(later * int(fallen.sum()))
+                    shown.note(f"{int((level[standing] >= 0).sum())} of {len(standing)} stand")
+                shown.advance(running.steps - taken)
+                self.store.flying.pop(key, None)
+                if running.state is not None:
+                    self.store.flying[key] = running.state
+                self.store.spent(name, time.monotonic() - began)
 
     def _take(self, key: str) -> Take:
         def take(at: Tensor) -> tuple[Tensor, Tensor, list[torch.Generator]]:
-            return *self.examples(at), example_generators(self.seed, key, self.index[at].tolist())
+            return *self.examples(at), self._generators(key, at)
 
         return take
+
+    def _generators(self, key: str, at: Tensor) -> list[torch.Generator]:
+        """Return the sources of a stage's random draws; they do not depend on what was run before it."""
+        stage, _, rest = key.partition(CHAIN)
+        search = f"#{rest.rpartition('#')[2]}" if "#" in rest else ""
+        return example_generators(self.seed, stage + search, self.index[at].tolist())
 
     def _standing(self, name: str, before: str) -> Tensor:
         """Return what this process has to attack, after noting that the others of its share have fallen before."""
@@ -134,7 +144,7 @@ class Runner:
         if not len(todo):
             return
         try:
-            with bar(name, len(among), done=len(among) - len(todo), show=self.progress) as shown:
+            with bar(name.partition(CHAIN)[0], len(among), done=len(among) - len(todo), show=self.progress) as shown:
                 for at in torch.split(todo, self.batch_size):
                     began = time.monotonic()
                     right = judge(*self.examples(at), at).cpu()

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ class VerdictStore:
         """Write one file of what this store knows, and drop the files of the processes."""
         if self._folder is None:
             return
-        parts = list(self._folder.glob("verdicts-*of*.safetensors"))
+        parts = [path for path in self._folder.glob("verdicts-*of*.safetensors") if ".old" not in path.name]
+        # What a process that was killed while it wrote left behind.
+        parts += self._folder.glob(".verdicts*.tmp")
         self._path = self._folder / "verdicts.safetensors"
         self.save()
         for path in parts:
@@ -106,8 +109,7 @@ class VerdictStore:
             seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
             levels, flying = _sorted(found, self._total)
         except (SafetensorError, OSError, ValueError, KeyError, AttributeError):
-            # Verdicts of another model, radius or seed, or a damaged file: keep them, out of the way.
-            os.replace(path, path.with_name(f"{path.stem}.old.safetensors"))
+            _put_aside(path)
             return
         self.absorb(levels, seconds)
         for name, state in flying.items():
@@ -120,6 +122,15 @@ class VerdictStore:
             return None
         state = rows(state, torch.isin(state["index"], own))
         return {key: value.to(device) for key, value in state.items()} if len(state["index"]) else None
+
+
+def _put_aside(path: Path) -> None:
+    """Verdicts of another model, radius or seed, or a damaged file: keep them, out of the way."""
+    names = ("old", *(f"old{k}" for k in range(2, 1000)))
+    free = next(each for name in names if not (each := path.with_name(f"{path.stem}.{name}.safetensors")).exists())
+    # Another process of the same launch may have been first.
+    with suppress(FileNotFoundError):
+        os.replace(path, free)
 
 
 def _sorted(found: dict[str, Tensor], total: int) -> tuple[dict[str, Tensor], dict[str, State]]:

@@ -35,7 +35,7 @@ def trust(result: Evaluation, run: Runner, classes: int) -> Evaluation:
     transfer = [name for name in result.verdicts if name.startswith(TRANSFER)]
     checks = check_model(
         run.model,
-        *run.examples(_some(torch.ones_like(result.robust), _LOOKED_AT)),
+        *run.examples(_some(torch.ones_like(result.robust), min(_LOOKED_AT, run.batch_size))),
         classes=classes,
         attacks_dlr=any(_uses_dlr(name) for name in white_box),
     )
