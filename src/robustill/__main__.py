@@ -2,4 +2,6 @@
 
 from robustill.cli import main
 
-main()
+# Processes that are spawned import this file again.
+if __name__ == "__main__":
+    main()

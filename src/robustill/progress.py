@@ -39,9 +39,8 @@ class Bar:
         self._done += steps
         if self._progress is not None and self._task is not None:
             # A search takes thousands of steps a second; nobody sees more than ten.
-            if time.monotonic() - self._printed > 0.1 or self._done >= self._total:
-                self._printed = time.monotonic()
-                self._progress.update(self._task, completed=self._done)
+            if time.monotonic() - self._printed > 0.1:
+                self.draw()
         elif time.monotonic() - self._printed > _LINE_EVERY_S:
             self._printed = time.monotonic()
             rate = (self._done - self._start_done) / (self._printed - self._began)
@@ -53,8 +52,13 @@ class Bar:
     def note(self, text: str) -> None:
         """Show `text` behind the bar."""
         self._text = text
+        self.draw()
+
+    def draw(self) -> None:
+        """Bring the bar up to date."""
+        self._printed = time.monotonic() if self._progress is not None else self._printed
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, note=text)
+            self._progress.update(self._task, completed=self._done, note=self._text)
 
 
 def duration(seconds: float) -> str:
@@ -87,4 +91,6 @@ def bar(label: str, total: int, *, done: int = 0, show: bool = True, percent: bo
     count = TaskProgressColumn() if percent else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as shown:
-        yield Bar(label, total, done, shown, percent)
+        running = Bar(label, total, done, shown, percent)
+        yield running
+        running.draw()

@@ -12,6 +12,8 @@ from robustill.errors import CheckpointError, InputError, RecipeError, Robustill
 from robustill.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
+    import torch
+
     from robustill.data import Data
     from robustill.evaluation import Evaluation
     from robustill.methods import Method
@@ -100,6 +102,7 @@ def evaluate_target(
     batch_size: int = 256,
     seed: int = 0,
     threads: int | None = None,
+    processes: int | None = None,
     device: str = "auto",
     out: Path | None = None,
 ) -> Evaluation:
@@ -122,6 +125,7 @@ def evaluate_target(
         batch_size: Images per batch.
         seed: Seed of the random starts.
         threads: CPU threads, 0 for PyTorch's choice; as the run trained when left out.
+        processes: Processes that share the images on the CPU; for AutoAttack one per core when left out.
         device: Where to compute.
         out: Folder of `evaluation.json`; the run folder (its `last/` for the last student) when left out.
 
@@ -152,6 +156,7 @@ def evaluate_target(
         out = folder / "last" if last else folder
     if out is not None:
         make_folder(out)
+    names = _attacks(attacks, recipe)
     if threads is None:
         threads = recipe.training.threads if recipe is not None else 0
     with cpu_threads(threads):
@@ -160,7 +165,7 @@ def evaluate_target(
             found,
             eps=eps if eps is not None else _recipe_eps(recipe),
             norm=_norm(norm, recipe),  # type: ignore[arg-type]
-            attacks=_attacks(attacks, recipe),
+            attacks=names,
             split=split,
             images=images,
             eps_grid=eps_grid,
@@ -169,6 +174,7 @@ def evaluate_target(
             precision=precision,  # type: ignore[arg-type]
             batch_size=batch_size,
             seed=seed,
+            processes=processes if processes is not None else _processes(names, place),
             out=out,
         )
     if result.curve is not None and out is not None and is_first():
@@ -210,6 +216,14 @@ def _norm(norm: str | None, recipe: Recipe | None) -> str:
     if chosen not in ("Linf", "L2"):
         raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
     return chosen
+
+
+def _processes(attacks: tuple[str, ...], place: torch.device) -> int:
+    """Return one process per core, up to eight, where AutoAttack runs on a CPU without a launcher, else one."""
+    if "autoattack" not in attacks or place.type != "cpu" or "WORLD_SIZE" in os.environ:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def _attacks(attacks: str | None, recipe: Recipe | None) -> tuple[str, ...]:

@@ -136,11 +136,11 @@ def test_a_grid_that_was_cut_off_goes_on(
     assert not attacked.calls
 
 
-def test_a_radius_is_not_attacked_again(model: nn.Module, data: Data, tmp_path: Path, attacked: Attacked) -> None:
-    run(model, data, eps_grid=(0.08,), out=tmp_path)
+def test_a_longer_grid_goes_on_from_a_shorter(model: nn.Module, data: Data, tmp_path: Path, attacked: Attacked) -> None:
+    run(model, data, eps_grid=(0.02, 0.08), out=tmp_path)
     attacked.calls.clear()
     curve = run(model, data, eps_grid=GRID, out=tmp_path).curve
-    assert {eps for _, eps, _ in attacked.calls} == {0.02, 0.15, 0.3}
+    assert {eps for _, eps, _ in attacked.calls} == {0.15, 0.3}
     assert curve is not None
     assert torch.equal(curve.verdicts, right_at(GRID))
 

@@ -216,7 +216,7 @@ def test_measuring_leaves_everything_as_it_was(
     net.net.eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     # On the network itself and not on a copy of it.
-    monkeypatch.setattr("robustill.evaluation.run.view_of", lambda *args, **kwargs: lambda: None)
+    monkeypatch.setattr("robustill.evaluation.request.view_of", lambda *args, **kwargs: lambda: None)
     found = run(net, data)
     assert net.modes == {(False, False)}
     assert [module.training for module in net.modules()] == [True, True, False]

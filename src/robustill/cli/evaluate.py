@@ -57,6 +57,10 @@ def evaluate(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; as in training when left out. One is fastest for small CNNs.")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that share the images on a CPU; for autoattack one per core when left out."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json; the run folder when there is one.")
@@ -78,7 +82,7 @@ def evaluate(
     result = evaluate_target(
         target, attacks=attacks, data=data, root=root, eps=radius, norm=norm, split=split, images=images,
         eps_grid=grid, transfer_from=transfer_from, checks=checks, precision=precision, last=last,
-        batch_size=batch_size, seed=seed, threads=threads, device=device, out=out,
+        batch_size=batch_size, seed=seed, threads=threads, processes=processes, device=device, out=out,
     )  # fmt: skip
     if not is_first():
         return

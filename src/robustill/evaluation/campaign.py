@@ -28,6 +28,9 @@ class Campaign:
         plans: Attacks by name.
         surrogate: Another model that the attacks are also made on.
         grid: For each radius, the attacks of `plans` with that radius.
+
+    Raises:
+        InputError: An attack does not exist for so few classes.
     """
 
     def __init__(
@@ -39,20 +42,12 @@ class Campaign:
         grid: Mapping[float, Sequence[Attack]],
     ) -> None:
         self.run, self.data, self.plans, self.surrogate, self.grid = run, data, plans, surrogate, grid
+        self._check()
         self._stages: dict[str, list[str]] = {}
         self._radii: dict[float, list[str]] = {}
 
     def attack(self) -> None:
-        """Run everything that has no verdict yet.
-
-        Raises:
-            InputError: An attack does not exist for so few classes.
-        """
-        for attack in self.plans.values():
-            if isinstance(attack, Search):
-                attack.check_classes(self.data.num_classes)
-            elif isinstance(attack, AutoAttack):
-                attack.stages(self.data.num_classes)
+        """Run everything that has no verdict yet."""
         self.run.clean()
         for name, attack in self.plans.items():
             self._stages[name] = self._one(name, attack)
@@ -72,6 +67,13 @@ class Campaign:
                 keys += self._one(f"{name}@{radius!r}", attack, before, chain=f"{CHAIN}{chain}")
                 before = keys[-1]
             self._radii[radius] = keys
+
+    def _check(self) -> None:
+        for attack in self.plans.values():
+            if isinstance(attack, Search):
+                attack.check_classes(self.data.num_classes)
+            elif isinstance(attack, AutoAttack):
+                attack.stages(self.data.num_classes)
 
     def _one(self, name: str, attack: Attack, before: str = "clean", *, chain: str = "") -> list[str]:
         """Run an attack; return the stages of the store that hold its verdicts, the last one those of the whole."""

@@ -26,9 +26,10 @@ def announce(name: str, runner: Runner, stages: Mapping[str, Sequence[Search]], 
     }
     if sum(seconds.values()) < _WORTH_SAYING_S:
         return
+    here = "" if len(runner.own) == len(runner.index) else " of this process"
     parts = ", ".join(f"{stage} {duration(spent)}" for stage, spent in seconds.items())
     sys.stderr.write(
-        f"{name} on {len(standing)} images: at most about {duration(sum(seconds.values()))} ({parts}); "
+        f"{name} on {len(standing)} images{here}: at most about {duration(sum(seconds.values()))} ({parts}); "
         "less as images fall\n"
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -10,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from robustill.attacks import named_attack
 from robustill.attacks.threat import Norm
-from robustill.data import Data, Split
+from robustill.data import Data
 from robustill.errors import InputError
-from robustill.evaluation.campaign import Campaign
+from robustill.evaluation.helpers import Helpers
+from robustill.evaluation.request import Request, prepare
 from robustill.evaluation.result import Evaluation
-from robustill.evaluation.runner import Runner
 from robustill.evaluation.shards import gather, part
-from robustill.evaluation.store import VerdictStore
-from robustill.evaluation.subset import balanced
 from robustill.evaluation.trust import trust
-from robustill.evaluation.view import Precision, view_of
-from robustill.models import model_digest
-from robustill.training.networks import check_network
+from robustill.evaluation.view import Precision
+from robustill.training.device import cpu_threads
 
 
 def evaluate(
@@ -44,6 +39,7 @@ def evaluate(
     batch_size: int = 256,
     seed: int = 0,
     device: str | torch.device | None = None,
+    processes: int = 1,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> Evaluation:
@@ -67,6 +63,8 @@ def evaluate(
         batch_size: Images per batch; verdicts do not depend on it, since each example has its own random draws.
         seed: Seed of the random draws.
         device: Where to compute; where the model is when None.
+        processes: On the CPU, share the images among so many processes of one thread each. A script that asks for
+            more than one needs the usual `if __name__ == "__main__":`.
         out: Folder for `evaluation.json` and `verdicts.safetensors`; an evaluation that was cut off goes on where it
             was, inside an attack too, and a finished attack is not run again.
         progress: Show a bar with an ETA per attack, and what AutoAttack will cost.
@@ -75,29 +73,26 @@ def evaluate(
         InputError: An unknown attack, split or precision, an impossible radius, batch size or number of images.
         ModelError: A model does not fit the data, or gives probabilities.
     """
-    attacks = list(dict.fromkeys(attacks))
-    if eps_grid and not attacks:
-        raise InputError("a curve over radii needs an attack", "name one, such as pgd20")
-    plans = {name: named_attack(name, eps=eps, norm=norm) for name in attacks}
-    grid = {radius: [named_attack(name, eps=radius, norm=norm) for name in attacks] for radius in sorted(set(eps_grid))}
-    chosen = _split(data, split)
-    index = torch.arange(len(chosen)) if images is None else balanced(chosen.labels, images, seed)
+    request = Request(
+        eps, norm, tuple(dict.fromkeys(attacks)), split, images, tuple(eps_grid), precision, batch_size, seed,
+        Path(out) if out is not None else None,
+    )  # fmt: skip
     place = torch.device(device) if device is not None else next(model.parameters()).device
-    shard = part(place)
-    sample = _fitting({"model": model, "the surrogate": transfer_from}, data, chosen, batch_size, place)
-    about: dict[str, Any] = {"seed": seed, "precision": precision}
-    about |= {"data": data.name, "split": split, "data_digest": data.digest, "model_digest": model_digest(model)}
-    settings = {**about, "format": 2, "eps": eps, "norm": norm, "index": _digest(index)}
-    store = VerdictStore(Path(out) if out is not None else None, settings, len(index), shard)
+    shard, threads = part(place), 0
+    if processes != 1:
+        _check_processes(processes, place, shard)
+        shard, threads = (0, processes), 1
     show = progress and shard[0] == 0
-    own, view = torch.arange(len(index))[shard[0] :: shard[1]], view_of(model, precision, sample, tell=show)
-    run = Runner(model, chosen, index, own, store, place, batch_size, seed, view, show)
-    campaign = Campaign(run, data, plans, transfer_from, grid)
-    campaign.attack()
-    gather(store, shard[1])
+    campaign = prepare(request, model, data, transfer_from, place, shard, show=show)
+    store = campaign.run.store
+    with cpu_threads(threads), Helpers(max(processes, 1), request, model, data, transfer_from) as helpers:
+        campaign.attack()
+        helpers.collect(store)
+    gather(store, shard[1] if processes == 1 else 1)
+    about = request.about(model, data)
     result = Evaluation(campaign.verdicts(), eps, norm, about, campaign.seconds(), **campaign.details())
     if checks:
-        result = trust(result, run, data.num_classes)
+        result = trust(result, campaign.run, data.num_classes)
     if shard[0] == 0:
         store.merge()
         if out is not None:
@@ -105,26 +100,13 @@ def evaluate(
     return result
 
 
-def _fitting(
-    networks: dict[str, nn.Module | None], data: Data, split: Split, batch_size: int, place: torch.device
-) -> Tensor:
-    """Check the networks on a few images, and return these."""
-    x, _ = next(iter(split.batches(batch_size, device=place)))
-    for name, network in networks.items():
-        if network is not None:
-            check_network(name, network.to(place), x[:2], data)
-    return x[:32]
-
-
-def _split(data: Data, name: str) -> Split:
-    found = {"train": data.train, "validation": data.validation, "test": data.test}.get(name)
-    if found is None:
-        raise InputError(f"{data.name} has no split {name!r}", "choose test, validation or train")
-    return found
-
-
-def _digest(index: Tensor) -> str:
-    return hashlib.sha256(index.numpy().tobytes()).hexdigest()
+def _check_processes(processes: int, place: torch.device, shard: tuple[int, int]) -> None:
+    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
+        raise InputError(f"processes is {processes!r}; it must be a number of processes, 1 or more")
+    if place.type != "cpu" or shard[1] > 1:
+        raise InputError(
+            f"processes={processes} shares a CPU", "on GPUs, or under a launcher, let torchrun start the processes"
+        )
 
 
 def _write_json(values: dict[str, Any], path: Path) -> None:

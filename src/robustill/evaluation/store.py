@@ -80,8 +80,9 @@ class VerdictStore:
         levels = {f"level/{stage}": level for stage, level in self.levels.items()}
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         about = {"settings": self._settings, "seconds": json.dumps(self.seconds)}
-        # Copies: rows that share their memory cannot be written.
-        save_file({k: v.cpu().clone() for k, v in (levels | flying).items()}, temporary, metadata=about)
+        # Copies: rows that share their memory, or lie in another order, cannot be written.
+        kept = {k: v.cpu().clone(memory_format=torch.contiguous_format) for k, v in (levels | flying).items()}
+        save_file(kept, temporary, metadata=about)
         os.replace(temporary, self._path)
         self._took = time.monotonic() - self._saved
 
