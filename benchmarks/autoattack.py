@@ -59,7 +59,8 @@ def ours(precision):
     def run(model, x, y, options):
         found = evaluate(
             model, options.loaded, eps=options.eps, norm=options.norm, attacks=["autoattack"], images=options.images,
-            batch_size=options.batch_size, precision=precision, checks=False, progress=options.progress,
+            batch_size=options.batch_size, precision=precision, processes=options.processes,
+            checks=False, progress=options.progress,
         )  # fmt: skip
         seconds = {stage: round(found.seconds.get(f"autoattack/{stage}", 0.0), 2) for stage in STAGES}
         return int(found.robust.sum()), seconds, 0
@@ -124,7 +125,14 @@ def main():
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=250)
-    parser.add_argument("--threads", type=int, default=1, help="small networks want one")
+    parser.add_argument("--threads", type=int, default=1, help="of pyautoattack, and of robustill in one process")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="of robustill, of one thread each; the default of "
+        "`robustill evaluate` for AutoAttack on a CPU is one per core",
+    )
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS)[:3])
     parser.add_argument("--progress", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -135,7 +143,9 @@ def main():
     for name in options.models:
         rows += ratios(compare(name, options))
         if options.json:
-            options.json.write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=1) + "\n")
+            options.json.write_text(
+                json.dumps({"threads": options.threads, "processes": options.processes, "rows": rows}, indent=1) + "\n"
+            )
     print(table(rows))
 
 
