@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from robustill.models.precision import WEIGHT_LAYERS
+from robustill.models.stem import Stem, is_stem
 from robustill.models.trace import trace
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -18,10 +19,10 @@ _MERGED = "_merged"
 
 
 class Merge(NamedTuple):
-    """Where a merged layer comes from: two names in the network that was traced, one in the graph."""
+    """Where a rewritten layer comes from: names in the network that was traced (perhaps no norm), one in the graph."""
 
     layer: str
-    norm: str
+    norm: str | None
     merged: str
 
 
@@ -55,22 +56,41 @@ def fold(network: nn.Module, sample: Tensor | None) -> tuple[fx.GraphModule, lis
             norm.replace_all_uses_with(layer)
             graph.graph.erase_node(norm)
             merges.append(merge)
+    merges = _with_stems(graph, merges)
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph, merges
 
 
+def _with_stems(graph: fx.GraphModule, merges: list[Merge]) -> list[Merge]:
+    """Put a `Stem` in the place of each strided convolution of few channels; return the merges that are left."""
+    known = {merge.merged: merge for merge in merges}
+    modules = dict(graph.named_modules(remove_duplicate=False))
+    for node in graph.graph.nodes:
+        if node.op == "call_module" and is_stem(modules[str(node.target)]):
+            name, before = f"_stem{len(known)}", str(node.target)
+            graph.add_submodule(name, Stem(modules[before]))
+            merge = known.pop(before, Merge(before, None, before))
+            known[name] = merge._replace(merged=name)
+            node.target = name
+    return list(known.values())
+
+
 @torch.no_grad()
 def merge_(merged: Any, layer: Any, norm: Any) -> None:
-    """Write the weight and bias of `norm(layer(.))` in eval mode into `merged`, computed in float64."""
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    scale = scale if norm.weight is None else scale * norm.weight.double()
-    before = 0.0 if layer.bias is None else layer.bias.double()
-    bias = (before - norm.running_mean.double()) * scale
-    bias = bias if norm.bias is None else bias + norm.bias.double()
-    weight = layer.weight.double()
-    merged.weight.copy_(weight * scale.reshape(-1, *[1] * (weight.dim() - 1)))
-    merged.bias.copy_(bias)
+    """Write the weight and bias of `norm(layer(.))` in eval mode into `merged`, computed in float64; no norm: None."""
+    weight, bias = layer.weight.double(), 0.0 if layer.bias is None else layer.bias.double()
+    if norm is not None:
+        scale = (norm.running_var.double() + norm.eps).rsqrt()
+        scale = scale if norm.weight is None else scale * norm.weight.double()
+        bias = (bias - norm.running_mean.double()) * scale
+        bias = bias if norm.bias is None else bias + norm.bias.double()
+        weight = weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
+    if isinstance(merged, Stem):
+        merged.load(weight, bias)
+    else:
+        merged.weight.copy_(weight)
+        merged.bias.copy_(bias)
 
 
 def head_of(graph: fx.GraphModule) -> str | None:

@@ -48,7 +48,8 @@ class AttackView(nn.Module):
     ) -> None:
         super().__init__()
         self._held = (original,)
-        self.network, self.dtype, self.folded, self.why = network, dtype, len(merges), why
+        self.network, self.dtype, self.why = network, dtype, why
+        self.folded = sum(merge.norm is not None for merge in merges)
         self._merges = tuple(merges)
         if network is not None and dtype is not None:
             cast_layers(network.requires_grad_(False), dtype, head)
@@ -79,8 +80,8 @@ class AttackView(nn.Module):
             if name not in merged:
                 tensor.copy_(operator.attrgetter(name)(self._held[0]))
         for merge in self._merges:
-            layer, norm = (self._held[0].get_submodule(name) for name in (merge.layer, merge.norm))
-            merge_(self.network.get_submodule(merge.merged), layer, norm)
+            norm = None if merge.norm is None else self._held[0].get_submodule(merge.norm)
+            merge_(self.network.get_submodule(merge.merged), self._held[0].get_submodule(merge.layer), norm)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
