@@ -42,6 +42,16 @@ def test_a_step_to_a_plane_is_the_shortest_inside_the_box(norm: str, scale: floa
         )
 
 
+def test_many_rows_are_done_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    t, w = torch.rand(9, 7, generator=generator), torch.randn(9, 7, generator=generator)
+    rise = torch.randn(9, generator=generator)
+    whole = step_to_plane(t, w, rise, "Linf")
+    monkeypatch.setattr("robustill.attacks.plane._CACHED", 15)
+    for one, other in zip(whole, step_to_plane(t, w, rise, "Linf", 2 * whole[1]), strict=True):
+        torch.testing.assert_close(other, one)
+
+
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_it_follows_the_papers_algorithm(norm: str) -> None:
     model, x = network().eval(), images(3)

@@ -1,6 +1,7 @@
 """A search over many examples: what leaves, what takes its place, what counts, and what a saved state is good for."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from robustill.attacks import APGD, FAB, Running, Search, Square, run_search
 from robustill.attacks.rows import State
+from robustill.attacks.running import alike
 from tests.attacks.rugged import generators, images, labelled, network
 
 
@@ -134,7 +136,7 @@ def seeds_of(index: Tensor) -> list[torch.Generator]:
 def test_a_search_goes_on_from_its_rows(attack: Search, other_size: int, cut: int) -> None:
     model, x, y = case(20)
 
-    def take(index: Tensor) -> tuple[Tensor, Tensor, list[torch.Generator]]:
+    def take(index: Tensor, number: int) -> tuple[Tensor, Tensor, list[torch.Generator]]:
         return x[index], y[index], seeds_of(index)
 
     def note(done: State, found: Tensor) -> None:
@@ -146,12 +148,52 @@ def test_a_search_goes_on_from_its_rows(attack: Search, other_size: int, cut: in
             note(running.step(), found)
 
     whole, again = torch.zeros(20, dtype=torch.bool), torch.zeros(20, dtype=torch.bool)
-    finish(Running(attack, model, take, torch.arange(20), batch_size=6), whole)
-    first = Running(attack, model, take, torch.arange(20), batch_size=6)
+    finish(Running([attack], model, take, torch.arange(20), batch_size=6), whole)
+    first = Running([attack], model, take, torch.arange(20), batch_size=6)
     for _ in range(cut):
         note(first.step(), again)
     assert first.state is not None
     kept = {name: value.clone() for name, value in first.state.items()}
-    finish(Running(attack, model, take, first.waiting, batch_size=other_size, state=kept), again)
+    left = torch.unique(torch.cat([kept["index"], first.queue[:, 0]]))
+    finish(Running([attack], model, take, left, batch_size=other_size, state=kept), again)
     assert torch.equal(again, whole)
     assert 0 < int(whole.sum()) < 20
+
+
+def test_searches_that_differ_in_their_target_alone_are_alike() -> None:
+    apgd = [APGD(eps=0.1, loss="dlr-targeted", target=k) for k in (1, 2, 3)]
+    fab = [FAB(eps=0.1, target=k) for k in (1, 2)]
+    assert alike([*apgd, *fab, Square(eps=0.1), Square(eps=0.1)]) == [[0, 1, 2], [3, 4], [5], [6]]
+    assert alike([apgd[0], APGD(eps=0.2, loss="dlr-targeted", target=2)]) == [[0], [1]]
+    assert alike([]) == []
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 16, 200])
+@pytest.mark.parametrize("kind", [APGD, FAB])
+def test_targets_side_by_side_find_what_they_find_in_turn(kind: Any, batch_size: int) -> None:
+    model, x, y = case(16)
+    loss = {"loss": "dlr-targeted"} if kind is APGD else {}
+    searches = [kind(eps=0.02, steps=8, target=k, **loss) for k in (1, 2, 3, 4)]
+    alone = [run_search(search, model, x, y, generators(16))[0] for search in searches]
+    standing = torch.zeros(16, dtype=torch.long)
+    order: list[tuple[int, int]] = []
+
+    def take(index: Tensor, number: int) -> tuple[Tensor, Tensor, list[torch.Generator]]:
+        return x[index], y[index], seeds_of(index)
+
+    running = Running(searches, model, take, torch.arange(16), batch_size=batch_size)
+    fallen = torch.zeros(16, dtype=torch.bool)
+    with running.modes():
+        while not running.finished:
+            done = running.step()
+            if done:
+                assert not bool(fallen[done["index"]].any()), "an example that fell is still searched"
+                order += list(zip(done["index"].tolist(), done["number"].tolist(), strict=True))
+                fallen[done["index"][done["fallen"]]] = True
+                standing.index_add_(0, done["index"], (~done["fallen"]).long())
+    assert torch.equal(fallen, torch.stack(alone).any(0))
+    assert 0 < int(fallen.sum()) < 16
+    assert bool((standing[~fallen] == 4).all())
+    for i in range(16):
+        assert [k for j, k in order if j == i] == sorted(k for j, k in order if j == i), "out of order"
+    assert running.steps == 16 * 4 * 8

@@ -58,7 +58,7 @@ class Watched(Running):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        Watched.asked.append(len(self.waiting))
+        Watched.asked.append(len(torch.unique(self.queue[:, 0])))
 
     def step(self) -> State:
         if Watched.left == 0:
@@ -79,8 +79,7 @@ def test_each_stage_attacks_what_the_one_before_left(net: nn.Module, tiny_data: 
     stages = found.stages["autoattack"]
     assert list(stages) == ["apgd-ce", "fab-t", "square"]
     left = [found.verdicts["clean"], *stages.values()]
-    assert [Watched.asked[k] for k in (0, 1, 3)] == [int(before.sum()) for before in left[:-1]]
-    assert Watched.asked[1] >= Watched.asked[2] >= Watched.asked[3], "a target is tried on what the one before left"
+    assert Watched.asked == [int(before.sum()) for before in left[:-1]]
     assert all(bool((after <= before).all()) for before, after in itertools.pairwise(left))
     assert 0 < int(left[-1].sum()) < int(left[1].sum()) < int(left[0].sum())
     assert torch.equal(found.verdicts["autoattack"], left[-1])

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from robustill.attacks.threat import Norm
 
+# Numbers that stay in a processor's cache with all that is made of them.
+_CACHED = 40_000
+
 
 def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the shortest `d` with `<w, t + d> = <w, t> + rise` and `t + d` in [0, 1], `[B, n], [B, n], [B] -> [B, n]`.
@@ -15,6 +18,12 @@ def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm, guess: Tensor 
     Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time. The time
     `[B]` is returned too: as the `guess` for a similar problem it saves work, and changes nothing else.
     """
+    rows = max(_CACHED // max(t.shape[1], 1), 1)
+    if t.device.type == "cpu" and len(t) > rows:
+        guesses = guess if guess is not None else torch.zeros_like(rise)
+        cuts = [slice(start, start + rows) for start in range(0, len(t), rows)]
+        done = [step_to_plane(t[cut], w[cut], rise[cut], norm, guesses[cut]) for cut in cuts]
+        return torch.cat([steps for steps, _ in done]), torch.cat([times for _, times in done])
     size, toward = w.abs(), (w * rise.sign()[:, None]).sign_()
     # How far the box lets each coordinate go: 1 - t upwards, t downwards, and no way without a weight.
     room = torch.addcmul(torch.full_like(t, 0.5), toward, 0.5 - t).mul_(toward.abs()).clamp_min_(0)

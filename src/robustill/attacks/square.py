@@ -19,7 +19,7 @@ from robustill.losses import margin
 # Queries whose windows are drawn at a time: the draws cost more than a small network.
 _AHEAD = 64
 # Rows that a batch should have, and the queries after which successes are rare.
-_ROWS, _EAGER = 256, 200
+_ROWS, _EAGER = 512, 200
 # Queries, of 10,000, after which the share of pixels that a square covers is halved.
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 

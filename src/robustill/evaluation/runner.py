@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.attacks import Attack, Running, Search, adversarial_points, correct
-from robustill.attacks.running import Take
+from robustill.attacks.running import Take, alike
 from robustill.data import Split
 from robustill.data.splits import to_unit
 from robustill.evaluation.store import FALLEN, VerdictStore, example_generators
@@ -87,22 +87,25 @@ class Runner:
             return
         try:
             with bar(name.partition(CHAIN)[0], total, done=done, show=self.progress, percent=True) as shown:
-                for k, search in enumerate(searches):
-                    later = sum(each.length for each in searches[k + 1 :])
-                    self._search(name, k, search, standing, later, shown)
+                for group in alike(searches):
+                    later = sum(each.length for each in searches[group[-1] + 1 :])
+                    self._search(name, group[0], [searches[k] for k in group], standing, later, shown)
         finally:
             # Also on Ctrl-C: what has a verdict is not attacked again.
             self.store.save()
 
-    def _search(self, name: str, k: int, search: Search, standing: Tensor, later: int, shown: Bar) -> None:
-        level, key = self.store.level(name), f"{name}#{k}"
-        waiting = standing[level[standing] == k]
+    def _search(
+        self, name: str, start: int, searches: Sequence[Search], standing: Tensor, later: int, shown: Bar
+    ) -> None:
+        """Run the searches number `start` and following of a stage, which are alike."""
+        level, key = self.store.level(name), f"{name}#{start}"
+        reached = level[standing]
+        waiting = standing[(reached >= start) & (reached < start + len(searches))]
         state = self.store.rows_of(key, waiting, self.device)
         if state is not None:
-            waiting = waiting[~torch.isin(waiting, state["index"].cpu())]
-            shown.advance(int((search.length - state["left"]).sum()))
+            shown.advance(int((searches[0].length - state["left"]).sum()))
         running = Running(
-            search, self.model, self._take(key), waiting,
+            searches, self.model, self._take(name, start), waiting, first=level[waiting].long() - start,
             batch_size=self.batch_size, view=self.view(), state=state,
         )  # fmt: skip
         with running.modes():
@@ -111,8 +114,12 @@ class Runner:
                 done = running.step()
                 if done:
                     at, fallen = done["index"].cpu(), done["fallen"].cpu()
-                    level[at] = torch.where(fallen, FALLEN, k + 1).to(level.dtype)
-                    shown.advance(later * int(fallen.sum()))
+                    number = done["number"].cpu()
+                    # Searches of one example end in their order: the last one counts.
+                    for k in torch.unique(number[~fallen]).tolist():
+                        level[at[~fallen & (number == k)]] = start + 1 + k
+                    level[at[fallen]] = FALLEN
+                    shown.advance(later * len(torch.unique(at[fallen])))
                     shown.note(f"{int((level[standing] >= 0).sum())} of {len(standing)} stand")
                 shown.advance(running.steps - taken)
                 self.store.flying.pop(key, None)
@@ -120,9 +127,9 @@ class Runner:
                     self.store.flying[key] = running.state
                 self.store.spent(name, time.monotonic() - began)
 
-    def _take(self, key: str) -> Take:
-        def take(at: Tensor) -> tuple[Tensor, Tensor, list[torch.Generator]]:
-            return *self.examples(at), self._generators(key, at)
+    def _take(self, name: str, start: int) -> Take:
+        def take(at: Tensor, number: int) -> tuple[Tensor, Tensor, list[torch.Generator]]:
+            return *self.examples(at), self._generators(f"{name}#{start + number}", at)
 
         return take
 
