@@ -74,10 +74,8 @@ def test_a_process_that_fails_is_one_clear_error(data: Data, tmp_path: Path) -> 
     assert (tmp_path / "verdicts-0of2.safetensors").exists(), "what was found is kept"
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, True])
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2"])
 def test_impossible_numbers(model: nn.Module, data: Data, count: Any) -> None:
-    if count is True:
-        count = [True]
     with pytest.raises(InputError, match="processes is"):
         run(model, data, processes=count)
 

@@ -84,14 +84,16 @@ class Helpers:
 def _work(pipe: Connection, rank: int, count: int, payload: bytes) -> None:
     request, model, data, surrogate = pickle.loads(payload)
     torch.set_num_threads(1)
+    levels: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
     failure = None
-    campaign = prepare(request, model, data, surrogate, torch.device("cpu"), (rank, count), show=False)
     try:
+        campaign = prepare(request, model, data, surrogate, torch.device("cpu"), (rank, count), show=False)
         campaign.attack()
+        levels = {stage: level.numpy() for stage, level in campaign.run.store.levels.items()}
+        seconds = campaign.run.store.seconds
     except KeyboardInterrupt:
         return
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
-    store = campaign.run.store
-    levels = {stage: level.numpy() for stage, level in store.levels.items()}
-    pipe.send_bytes(pickle.dumps((levels, store.seconds, failure)))
+    pipe.send_bytes(pickle.dumps((levels, seconds, failure)))
