@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from rows import row, show, write
+
 from training import KEYS, networks, our_step, released_step
 
 

@@ -10,7 +10,6 @@ and the share of the step that the convolutions and matrix products alone would 
 """
 
 import argparse
-import statistics
 import time
 from contextlib import contextmanager
 from pathlib import Path
