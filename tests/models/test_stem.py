@@ -82,3 +82,14 @@ def test_a_batch_norm_behind_it_is_folded_into_it() -> None:
     assert view.folded == 1
     assert any(isinstance(module, Stem) for module in view.modules())
     torch.testing.assert_close(view(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_several_of_them_in_one_network() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 2, 4, stride=2, padding=1), nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3, stride=2, padding=1)]
+    model = nn.Sequential(*layers, nn.BatchNorm2d(4), nn.Conv2d(4, 3, 2, stride=2), nn.Flatten()).eval()
+    x = torch.rand(4, 1, 16, 16)
+    view = attack_view(model, sample=x)
+    assert sum(isinstance(module, Stem) for module in view.modules()) == 3
+    assert (view.folded, view.why) == (2, None)
+    torch.testing.assert_close(view(x), model(x), rtol=1e-4, atol=1e-5)

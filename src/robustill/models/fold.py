@@ -64,11 +64,12 @@ def fold(network: nn.Module, sample: Tensor | None) -> tuple[fx.GraphModule, lis
 
 def _with_stems(graph: fx.GraphModule, merges: list[Merge]) -> list[Merge]:
     """Put a `Stem` in the place of each strided convolution of few channels; return the merges that are left."""
-    known = {merge.merged: merge for merge in merges}
+    known, stems = {merge.merged: merge for merge in merges}, 0
     modules = dict(graph.named_modules(remove_duplicate=False))
     for node in graph.graph.nodes:
         if node.op == "call_module" and is_stem(modules[str(node.target)]):
-            name, before = f"_stem{len(known)}", str(node.target)
+            name, before = f"_stem{stems}", str(node.target)
+            stems += 1
             graph.add_submodule(name, Stem(modules[before]))
             merge = known.pop(before, Merge(before, None, before))
             known[name] = merge._replace(merged=name)
