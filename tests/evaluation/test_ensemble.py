@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from robustill.attacks import APGD, FAB, AutoAttack, Running, Square
@@ -139,3 +140,10 @@ def test_an_ensemble_goes_on_inside_an_attack(
         # One for the step that the kill may have cost.
         assert needed <= Watched.steps <= needed + 1, "steps were taken twice, or left out"
     assert not list(tmp_path.glob("*.old*"))
+
+
+def test_the_cost_of_a_curve_leaves_no_trace(net: nn.Module, tiny_data: Data, tmp_path: Path) -> None:
+    run(net, tiny_data, out=tmp_path, eps_grid=(0.05,), progress=True)
+    stages = {name.removeprefix("level/") for name in load_file(tmp_path / "verdicts.safetensors")}
+    assert {stage for stage in stages if "@" in stage} == {stage for stage in stages if "~" in stage}
+    assert len(stages) == 2 * 4 + 1

@@ -81,7 +81,8 @@ class Campaign:
             self.run.attack(name + chain, attack, before)
             return [name + chain]
         stages = attack.stages(self.data.num_classes)
-        announce(name, self.run, stages, before)
+        if not self.run.begun(f"{name}/{next(iter(stages))}{chain}"):
+            announce(name, self.run, stages, before)
         keys = []
         for stage, searches in stages.items():
             keys.append(f"{name}/{stage}{chain}")

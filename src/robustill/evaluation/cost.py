@@ -18,7 +18,7 @@ _ROWS, _STEPS, _WORTH_SAYING_S = 32, 3, 10.0
 def announce(name: str, runner: Runner, stages: Mapping[str, Sequence[Search]], before: str = "clean") -> None:
     """Say how long the stages of an ensemble will take at most on what stands in `before`, if that is long."""
     standing = runner.own[runner.verdicts(before)[runner.own]]
-    if not runner.progress or not len(standing) or runner.begun(f"{name}/{next(iter(stages))}"):
+    if not runner.progress or not len(standing):
         return
     seconds = {
         stage: sum(search.length for search in searches) * len(standing) * per_row(runner, searches[0], standing)

@@ -60,7 +60,8 @@ class Runner:
 
     def begun(self, stage: str) -> bool:
         """Return whether any example of this process has got anywhere in a stage."""
-        return bool((self.store.level(stage)[self.own] != 0).any())
+        level = self.store.levels.get(stage)
+        return level is not None and bool((level[self.own] != 0).any())
 
     def clean(self) -> None:
         """Find where the model is right without an attack."""
