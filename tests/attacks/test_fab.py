@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import FAB, correct, run_search
+from robustill.attacks import FAB, correct, plane, run_search
 from robustill.attacks.plane import step_to_plane
 from robustill.errors import InputError
 from tests.attacks.rugged import generators, images, labelled, network
@@ -42,14 +42,39 @@ def test_a_step_to_a_plane_is_the_shortest_inside_the_box(norm: str, scale: floa
         )
 
 
-def test_many_rows_are_done_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_several_starts_share_a_plane(norm: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    t, w = torch.rand(9, 7, generator=generator), torch.randn(9, 7, generator=generator)
-    rise = torch.randn(9, generator=generator)
-    whole = step_to_plane(t, w, rise, "Linf")
-    monkeypatch.setattr("robustill.attacks.plane._CACHED", 15)
-    for one, other in zip(whole, step_to_plane(t, w, rise, "Linf", 2 * whole[1]), strict=True):
-        torch.testing.assert_close(other, one)
+    t, w = torch.rand(2, 9, 7, generator=generator), torch.randn(9, 7, generator=generator)
+    rise = torch.randn(2, 9, generator=generator)
+    steps, times = step_to_plane(t, w, rise, norm)  # type: ignore[arg-type]
+    for k in range(2):
+        alone = step_to_plane(t[k], w, rise[k], norm)  # type: ignore[arg-type]
+        torch.testing.assert_close((steps[k], times[k]), alone)
+
+
+def test_what_cannot_arrive_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, move = [], plane._move
+    monkeypatch.setattr(plane, "_move", lambda *all_: rounds.append(move(*all_)))
+    t, w, rise = torch.rand(3, 50), torch.ones(3, 50), torch.tensor([0.5, torch.nan, 1e3])
+    steps, _ = step_to_plane(t, w, rise, "Linf")
+    assert len(rounds) < 10
+    torch.testing.assert_close(steps[:1], step_to_plane(t[:1], w[:1], rise[:1], "Linf")[0])
+    torch.testing.assert_close(t[2] + steps[2], torch.ones(50))
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_many_rows_are_done_in_parts(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = network().eval(), images(7)
+    y = labelled(model, x)
+    points = []
+    for cached in (40_000, 2 * x[0].numel()):
+        monkeypatch.setattr("robustill.attacks.fab._CACHED", cached)
+        state = (attack := FAB(eps=1e-4, norm=norm)).begin(model, x, y, generators(7))  # type: ignore[arg-type]
+        for _ in range(5):
+            attack.advance(model, state)
+        points.append((state["point"], state["times"]))
+    torch.testing.assert_close(*points)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])

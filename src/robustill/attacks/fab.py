@@ -15,6 +15,9 @@ from robustill.attacks.search import Search, wrong_class
 from robustill.attacks.threat import Norm, per_image
 from robustill.errors import InputError
 
+# Numbers that stay in a processor's cache with all that is made of them.
+_CACHED = 40_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class FAB(Search):
@@ -64,29 +67,38 @@ class FAB(Search):
 
     def advance(self, model: nn.Module, state: State) -> None:
         """Take one step towards the boundary in every row."""
-        x, point = state["x"], state["point"]
-        ahead, slope = self._boundary(model, state)
-        # From the point and from x: the plane where the linearised difference of logits vanishes.
-        shift = (slope * (x - point)).flatten(1).sum(1)
-        starts, rises = torch.cat([point, x]).flatten(1), torch.cat([-ahead, -ahead - shift])
-        # The planes move little from step to step.
-        guess = state["times"].T.flatten()
-        steps, times = step_to_plane(starts, slope.flatten(1).repeat(2, 1), rises, self.norm, guess)
-        state["times"] = times.view(2, -1).T
-        near, far = self._length(steps).clamp_min(1e-8).chunk(2)
-        share = (near / (near + far)).clamp(0, self.bias).reshape(per_image(x))
-        here, there = torch.add(starts, steps, alpha=self.overshoot).view(2, *x.shape)
-        moved = torch.lerp(here, there, share).clamp_(0, 1)
+        x = state["x"]
+        moved, state["times"], length = self._aim(state, *self._boundary(model, state))
         with torch.no_grad():
             logits = model(moved)
         across = (logits.argmax(1) != state["y"]) | ~logits.isfinite().all(1)
-        inside = self._length((moved - x).flatten(1)) <= self.eps
-        state["fallen"] = across & inside
+        state["fallen"] = across & (length <= self.eps)
         if bool(state["fallen"].any()):
             # Projecting a point that is inside only rounds it to one that is inside exactly.
             state["x_adv"] = torch.where(state["fallen"].reshape(per_image(x)), self.project(state, moved), x)
         state["point"] = torch.lerp(x, moved, torch.where(across, self.back, 1.0).to(x.dtype).reshape(per_image(x)))
         state["left"] = state["left"] - 1
+
+    def _aim(self, state: State, ahead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where to go next, like `x`, the times of the steps there `[B, 2]`, and the distances from x `[B]`."""
+        x, point, slope = (each.flatten(1) for each in (state["x"], state["point"], slope))
+        parts = max(_CACHED // x.shape[1], 1) if x.device.type == "cpu" else len(x)
+        cuts = zip(*(torch.split(each, parts) for each in (x, point, slope, ahead, state["times"])), strict=True)
+        moved, times, length = (torch.cat(each) for each in zip(*(self._aim_part(*cut) for cut in cuts), strict=True))
+        return moved.view_as(state["x"]), times, length
+
+    def _aim_part(
+        self, x: Tensor, point: Tensor, slope: Tensor, ahead: Tensor, times: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        # From the point and from x: the plane where the linearised difference of logits vanishes.
+        starts, shift = torch.stack([point, x]), torch.linalg.vecdot(slope, x - point)
+        # The planes move little from step to step.
+        steps, at = step_to_plane(starts, slope, torch.stack([-ahead, -ahead - shift]), self.norm, times.T)
+        near, far = self._length(steps).clamp_min(1e-8)
+        share = (near / (near + far)).clamp(0, self.bias)[:, None]
+        here, there = starts.add_(steps, alpha=self.overshoot)
+        moved = torch.lerp(here, there, share).clamp_(0, 1)
+        return moved, at.T, self._length(moved - x)
 
     def _boundary(self, model: nn.Module, state: State) -> tuple[Tensor, Tensor]:
         """Return `z_target - z_y` at the current point `[B]`, and its gradient."""
@@ -98,4 +110,4 @@ class FAB(Search):
         return torch.nan_to_num(ahead.detach().to(point.dtype)), slope
 
     def _length(self, delta: Tensor) -> Tensor:
-        return delta.abs().amax(1) if self.norm == "Linf" else delta.norm(dim=1)
+        return delta.abs().amax(-1) if self.norm == "Linf" else torch.linalg.vector_norm(delta, dim=-1)

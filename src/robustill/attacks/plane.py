@@ -7,55 +7,58 @@ from torch import Tensor
 
 from robustill.attacks.threat import Norm
 
-# Numbers that stay in a processor's cache with all that is made of them.
-_CACHED = 40_000
+# Later than any coordinate meets the box, and still a number when it is multiplied by a speed.
+_LATE = 1e30
 
 
 def step_to_plane(t: Tensor, w: Tensor, rise: Tensor, norm: Norm, guess: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return the shortest `d` with `<w, t + d> = <w, t> + rise` and `t + d` in [0, 1], `[B, n], [B, n], [B] -> [B, n]`.
+    """Return the shortest `d` with `<w, t + d> = <w, t> + rise` and `t + d` in [0, 1].
 
     Where the box does not reach the plane, `d` goes as far as it can. Each coordinate moves at its own speed (1 for
-    Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time. The time
-    `[B]` is returned too: as the `guess` for a similar problem it saves work, and changes nothing else.
+    Linf, |w| for L2) until it meets the box; what they gain together is concave and piecewise linear in time.
+
+    Args:
+        t: Points in [0, 1], `[..., B, n]`.
+        w: Normals of the planes, `[B, n]`.
+        rise: How far `<w, .>` has to rise, `[..., B]`.
+        norm: Which length is the shortest.
+        guess: Times, `[..., B]`; those of a similar problem save work, and change nothing else.
+
+    Returns:
+        `d`, `[..., B, n]`, and the times `[..., B]`.
     """
-    rows = max(_CACHED // max(t.shape[1], 1), 1)
-    if t.device.type == "cpu" and len(t) > rows:
-        guesses = guess if guess is not None else torch.zeros_like(rise)
-        cuts = [slice(start, start + rows) for start in range(0, len(t), rows)]
-        done = [step_to_plane(t[cut], w[cut], rise[cut], norm, guesses[cut]) for cut in cuts]
-        return torch.cat([steps for steps, _ in done]), torch.cat([times for _, times in done])
-    size, toward = w.abs(), (w * rise.sign()[:, None]).sign_()
-    # How far the box lets each coordinate go: 1 - t upwards, t downwards, and no way without a weight.
-    room = torch.addcmul(torch.full_like(t, 0.5), toward, 0.5 - t).mul_(toward.abs()).clamp_min_(0)
-    speed = None if norm == "Linf" else size
-    time = _time(room, size, speed, rise.abs(), guess)
-    return _moved(time, room, speed).mul_(toward), time
+    size, toward = w.abs(), w.sign() * rise.sign()[..., None]
+    # How far the box lets each coordinate go: 1 - t upwards, t downwards; anything where it has no weight.
+    room = (0.5 - t).mul_(toward).add_(0.5)
+    time, moved = _time(room, size, None if norm == "Linf" else size, rise.abs(), guess)
+    return moved.mul_(toward), time
 
 
-def _moved(time: Tensor, room: Tensor, speed: Tensor | None) -> Tensor:
-    return torch.minimum(room, time[:, None] if speed is None else time[:, None] * speed)
-
-
-def _time(room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor, guess: Tensor | None) -> Tensor:
-    """Return when the gains add up to `rise`, by Newton's method.
+def _time(
+    room: Tensor, size: Tensor, speed: Tensor | None, rise: Tensor, guess: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return when the gains add up to `rise`, and how far each coordinate has gone then, by Newton's method.
 
     Its tangents lie above a concave function: after one round it is left of the root, wherever it began, and never
-    passes it again. Once no more coordinates meet the box it has arrived: exact after as many rounds as there are
-    pieces on the way, which are few.
+    passes it again. On the piece of the root it arrives, up to rounding: in as many rounds as there are pieces on the
+    way, which are few. It all happens in two buffers, so that many rows stay in a processor's cache.
     """
-    rates = size if speed is None else size * speed
+    moved, products = torch.empty_like(room), torch.mul(room, size)
+    rates, most = size if speed is None else size * speed, products.sum(-1)
     time = torch.zeros_like(rise) if guess is None else guess
-    before = torch.full_like(rise, torch.inf)
-    for _ in range(room.shape[1] + 1):
-        moved = _moved(time, room, speed)
-        # One where a coordinate is still on its way; arithmetic, since comparisons and `where` are slow on a CPU.
-        moving = (room - moved).sign_()
-        rate = torch.linalg.vecdot(rates, moving)
-        if torch.equal(rate, before):
+    time, rise = torch.where(rise >= most, _LATE, time), torch.minimum(rise, most)
+    rounding = 64 * torch.finfo(rise.dtype).eps * rise
+    for _ in range(room.shape[-1] + 1):
+        _move(moved, time, room, speed)
+        missing = rise - torch.mul(moved, size, out=products).sum(-1)
+        if not bool((missing.abs() > rounding).any()):
             break
-        gained = torch.linalg.vecdot(size, moved)
-        # No rate: everything has met the box. A later time is no better; an earlier one may do if there is too much.
-        stuck = torch.where(gained > rise, 0, time)
-        time = torch.where(rate > 0, time + (rise - gained) / rate, stuck).clamp_min_(0)
-        before = rate
-    return time
+        # One where a coordinate is still on its way; arithmetic, since comparisons and `where` are slow on a CPU.
+        rate = torch.sub(room, moved, out=products).sign_().mul_(rates).sum(-1)
+        time = (time + missing / rate.clamp_min(1 / _LATE)).clamp_(0, _LATE)
+    return time, moved
+
+
+def _move(moved: Tensor, time: Tensor, room: Tensor, speed: Tensor | None) -> None:
+    reach = time[..., None] if speed is None else torch.mul(speed, time[..., None], out=moved)
+    torch.minimum(room, reach, out=moved)

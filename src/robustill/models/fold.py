@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
+from robustill.models.faster import with_faster
+from robustill.models.merge import Merge, with_bias
 from robustill.models.precision import WEIGHT_LAYERS
-from robustill.models.stem import Stem, is_stem
 from robustill.models.trace import trace
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _MERGED = "_merged"
 
 
-class Merge(NamedTuple):
-    """Where a rewritten layer comes from: names in the network that was traced (perhaps no norm), one in the graph."""
-
-    layer: str
-    norm: str | None
-    merged: str
-
-
-def fold(network: nn.Module, sample: Tensor | None) -> tuple[fx.GraphModule, list[Merge]]:
+def fold(
+    network: nn.Module, sample: Tensor | None, *, channels_last: bool = False
+) -> tuple[fx.GraphModule, list[Merge]]:
     """Return a network in eval mode as a graph without the batch norms that are the only user of a layer's output.
 
     The merged layers still have the weights of the layer alone: `merge_` fills them. The graph shares every other
@@ -36,6 +29,7 @@ def fold(network: nn.Module, sample: Tensor | None) -> tuple[fx.GraphModule, lis
         network: A copy that may be taken apart, in eval mode.
         sample: Inputs `[B, ...]`; without them a batch norm after a linear layer stays, because it would normalise
             another axis if its input were not `[B, C]`.
+        channels_last: Feature maps will have their channels innermost.
 
     Raises:
         Exception: The network cannot be traced; see `trace`.
@@ -51,47 +45,15 @@ def fold(network: nn.Module, sample: Tensor | None) -> tuple[fx.GraphModule, lis
         layer = _layer_before(norm, modules)
         if layer is not None and calls[layer.target] == 1:
             merge = Merge(str(layer.target), str(norm.target), f"{_MERGED}{len(merges)}")
-            graph.add_submodule(merge.merged, _with_bias(modules[merge.layer]))
+            graph.add_submodule(merge.merged, with_bias(modules[merge.layer]))
             layer.target = merge.merged
             norm.replace_all_uses_with(layer)
             graph.graph.erase_node(norm)
             merges.append(merge)
-    merges = _with_stems(graph, merges)
+    merges = with_faster(graph, merges, head=head_of(graph), channels_last=channels_last)
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph, merges
-
-
-def _with_stems(graph: fx.GraphModule, merges: list[Merge]) -> list[Merge]:
-    """Put a `Stem` in the place of each strided convolution of few channels; return the merges that are left."""
-    known, stems = {merge.merged: merge for merge in merges}, 0
-    modules = dict(graph.named_modules(remove_duplicate=False))
-    for node in graph.graph.nodes:
-        if node.op == "call_module" and is_stem(modules[str(node.target)]):
-            name, before = f"_stem{stems}", str(node.target)
-            stems += 1
-            graph.add_submodule(name, Stem(modules[before]))
-            merge = known.pop(before, Merge(before, None, before))
-            known[name] = merge._replace(merged=name)
-            node.target = name
-    return list(known.values())
-
-
-@torch.no_grad()
-def merge_(merged: Any, layer: Any, norm: Any) -> None:
-    """Write the weight and bias of `norm(layer(.))` in eval mode into `merged`, computed in float64; no norm: None."""
-    weight, bias = layer.weight.double(), 0.0 if layer.bias is None else layer.bias.double()
-    if norm is not None:
-        scale = (norm.running_var.double() + norm.eps).rsqrt()
-        scale = scale if norm.weight is None else scale * norm.weight.double()
-        bias = (bias - norm.running_mean.double()) * scale
-        bias = bias if norm.bias is None else bias + norm.bias.double()
-        weight = weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
-    if isinstance(merged, Stem):
-        merged.load(weight, bias)
-    else:
-        merged.weight.copy_(weight)
-        merged.bias.copy_(bias)
 
 
 def head_of(graph: fx.GraphModule) -> str | None:
@@ -116,10 +78,3 @@ def _layer_before(norm: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | Non
 def _calls(node: fx.Node, modules: dict[str, nn.Module], kinds: tuple[type[nn.Module], ...]) -> bool:
     # Exactly these types: a subclass may compute something else.
     return node.op == "call_module" and type(modules[str(node.target)]) in kinds
-
-
-def _with_bias(layer: Any) -> nn.Module:
-    layer = copy.deepcopy(layer)
-    if layer.bias is None:
-        layer.bias = nn.Parameter(layer.weight.new_zeros(len(layer.weight)))
-    return layer  # type: ignore[no-any-return]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustill.models.flat import FlatLinear
+from robustill.models.rectified import ConvReLU
 from robustill.models.stem import Stem
 
 WEIGHT_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -24,7 +26,7 @@ def cast_layers(network: nn.Module, dtype: torch.dtype, head: str | None) -> Non
     for name, module in network.named_modules():
         if name == head:
             module.__class__ = _ExactLinear
-        elif type(module) in (*WEIGHT_LAYERS, Stem):
+        elif type(module) in (*WEIGHT_LAYERS, ConvReLU, Stem, FlatLinear):
             module.to(dtype)
 
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustill.models.rectified import conv_relu
+
 _FEW = 4
 
 
@@ -21,10 +23,12 @@ class Stem(nn.Module):
 
     Args:
         layer: The convolution; `load` gives this one its weights.
+        rectified: A ReLU follows.
     """
 
-    def __init__(self, layer: nn.Conv2d) -> None:
+    def __init__(self, layer: nn.Conv2d, *, rectified: bool = False) -> None:
         super().__init__()
+        self.rectified = rectified
         self.stride, self.kernel, self.padding = layer.stride[0], layer.kernel_size[0], int(layer.padding[0])
         # The kernel in blocks, the last of them filled up with zeros.
         self.blocks = -(-self.kernel // self.stride)
@@ -42,7 +46,7 @@ class Stem(nn.Module):
         self.bias.copy_(torch.as_tensor(bias, dtype=weight.dtype, device=weight.device).expand(out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images `[B, C, H, W]` to what the convolution gives."""
+        """Map images `[B, C, H, W]` to what the convolution gives, rectified if that was asked for."""
         key = (*x.shape[1:], x.device)
         if key not in self._maps:
             self._maps[key] = self._map(x)
@@ -50,7 +54,7 @@ class Stem(nn.Module):
         rows, columns = (self._count(size) for size in x.shape[2:])
         moved: Tensor = _Gather.apply(x.flatten(1), there, back)  # type: ignore[no-untyped-call]
         blocks = moved.to(self.weight.dtype).view(len(x), rows, columns, -1).permute(0, 3, 1, 2)
-        return F.conv2d(blocks, self.weight, self.bias)
+        return (conv_relu if self.rectified else F.conv2d)(blocks, self.weight, self.bias)
 
     def _count(self, size: int) -> int:
         """Return how many blocks a side of `size` pixels is read in."""

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from robustill.attacks.modes import eval_mode
 from robustill.errors import InputError, ModelError
-from robustill.models.fold import Merge, fold, head_of, merge_
+from robustill.models.fold import fold, head_of
 from robustill.models.frozen import Frozen
 from robustill.models.match import head_name
+from robustill.models.merge import Merge, merge_
 from robustill.models.precision import cast_layers, wide
 from robustill.models.trace import obstacle, same_draws
 
@@ -161,7 +162,8 @@ def attack_view(
 def _folded(
     model: nn.Module, dtype: torch.dtype, why: str | None, *, sample: Tensor | None, channels_last: bool
 ) -> AttackView:
-    network, merges = fold(_evaluating(copy.deepcopy(model)), None if sample is None else sample[:2])
+    few = None if sample is None else sample[:2]
+    network, merges = fold(_evaluating(copy.deepcopy(model)), few, channels_last=channels_last)
     head = head_of(network)
     return AttackView(model, network, dtype, head=head, merges=merges, channels_last=channels_last, why=why)
 
