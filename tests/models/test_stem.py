@@ -28,6 +28,16 @@ def test_it_is_the_convolution(channels: int, kernel: int, stride: int, padding:
     torch.testing.assert_close(given, wanted)
 
 
+def test_a_first_call_in_inference_mode_spoils_no_gradient() -> None:
+    layer = nn.Conv2d(1, 2, 4, stride=2, padding=1)
+    stem = Stem(layer)
+    with torch.inference_mode():
+        stem(torch.rand(2, 1, 8, 8))
+    x = torch.rand(2, 1, 8, 8, requires_grad=True)
+    (grad,) = torch.autograd.grad((stem(x) ** 2).sum() + x.sum(), x)
+    assert bool((grad == 1).all())
+
+
 def test_images_of_another_size() -> None:
     layer = nn.Conv2d(1, 2, 4, stride=2, padding=1)
     stem = Stem(layer)

@@ -49,7 +49,9 @@ class Stem(nn.Module):
         """Map images `[B, C, H, W]` to what the convolution gives, rectified if that was asked for."""
         key = (*x.shape[1:], x.device)
         if key not in self._maps:
-            self._maps[key] = self._map(x)
+            # Made in inference mode, they could not serve a gradient later.
+            with torch.inference_mode(False):
+                self._maps[key] = self._map(x)
         there, back = self._maps[key]
         rows, columns = (self._count(size) for size in x.shape[2:])
         moved: Tensor = _Gather.apply(x.flatten(1), there, back)  # type: ignore[no-untyped-call]

@@ -19,14 +19,16 @@ from robustill.methods.base import Method
 from robustill.models import Classifier, load_model, save_model
 from robustill.progress import Bar
 from robustill.training import averaging
+from robustill.training.answers import Answers
 from robustill.training.awp import AWP
 from robustill.training.checkpoint import random_state, read_checkpoint, restore_random_state, save_checkpoint
 from robustill.training.device import accelerator_for
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
 from robustill.training.monitor import Monitor
-from robustill.training.networks import check_networks, method_name, teacher_digests
+from robustill.training.networks import check_networks, method_name, teacher_digests, teachers
 from robustill.training.optimizer import build_learners
+from robustill.training.parts import backward, check_micro_batches
 from robustill.training.schedule import decay
 from robustill.training.selection import Selection
 from robustill.training.settings import Settings
@@ -63,6 +65,7 @@ class Run:
         torch.manual_seed(settings.seed)
         if settings.awp.gamma > 0:
             method = AWP(method, gamma=settings.awp.gamma, warmup=settings.awp.warmup)
+        check_micro_batches(method, settings)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.method = method.to(self.device)
         if settings.channels_last:
@@ -70,6 +73,7 @@ class Run:
         self.data = data.to(self.device)
         check_networks(method, self.data, self.device)
         self.layout = layout
+        self.answers = Answers(self.data, settings)
         self._install_views()
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
@@ -86,10 +90,13 @@ class Run:
 
     def _install_views(self) -> None:
         if not self.settings.attack_view:
+            for teacher in teachers(self.method).values():
+                teacher.use(self.answers.of(teacher.network, teacher.network))
             return
         x, _ = next(iter(self.data.train.batches(8, device=self.device)))
         dtype = torch.bfloat16 if self.settings.mixed_precision == "bf16" else torch.float32
-        excuses = install_views(self.method, x, dtype, channels_last=self.settings.channels_last)
+        layout = self.settings.channels_last
+        excuses = install_views(self.method, x, dtype, channels_last=layout, teacher_as=self.answers.of)
         for name, why in excuses.items():
             sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
 
@@ -100,7 +107,9 @@ class Run:
             self.journal = Journal(self.out / "metrics.jsonl" if self.out is not None else None)
         self.method.train()
         self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs), settings.epochs)
-        for x, y in self._batches(self.step):
+        # The order goes on for ever where no answers are kept.
+        for (x, y), rows in zip(self._batches(self.step), self.answers.order(self.epoch, self.step), strict=False):
+            self.answers.begin(rows)
             self._train_step(x, y)
             shown.advance()
             if self.step % settings.log_steps == 0:
@@ -128,9 +137,8 @@ class Run:
         position = self.epoch + self.step / self.data.steps_per_epoch(settings.batch_size)
         for learner in self.learners.values():
             learner.set_lr(position, settings.epochs)
-        with self.accelerator.autocast():
-            loss = self.method(x.contiguous(memory_format=self.layout), y)
-        self.accelerator.backward(settings.loss_scale * loss.total)
+        x = x.contiguous(memory_format=self.layout)
+        total, terms = backward(self.method, x, y, settings, self.accelerator, self.answers)
         for learner in self.learners.values():
             if settings.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(learner.network.parameters(), settings.clip_norm)
@@ -139,7 +147,7 @@ class Run:
         self.method.after_step()
         if self.averaged is not None and averaging.due(settings.average, self.epoch, end_of_epoch=False):
             self.averaged.update_parameters(self.method.student)
-        self.monitor.add(self.step, loss.total, loss.terms)
+        self.monitor.add(self.step, total, terms)
         self.step += 1
 
     def _log(self) -> None:

@@ -96,9 +96,21 @@ class Settings(Table):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     mixed_precision: Literal["no", "bf16"] = "no"
     channels_last: bool = False
+    micro_batches: int = Field(
+        default=1,
+        ge=1,
+        description="parts of a batch, attacked and learned one after the other with their gradients added: the "
+        "memory of one part. Not the same to the last digit: random starts differ, and batch norm normalises and "
+        "counts each part by itself. Methods whose loss or state looks at the whole batch refuse it",
+    )
     attack_view: bool = Field(
         default=True,
         description="attack copies with folded batch norms, in the training precision; equal up to rounding",
+    )
+    remember_teachers: bool = Field(
+        default=True,
+        description="ask frozen teachers about the training images once per run where nothing augments them; equal "
+        "up to rounding",
     )
     threads: int = Field(
         default=0, ge=0, description="CPU threads; 0 is PyTorch's choice, 1 is fastest for the small CNNs"
