@@ -30,11 +30,13 @@ class Ball(Protocol):
 
 
 class LinfBall:
-    """All points with `max |x' - x| <= eps`; bounds are rounded inwards, so the radius holds exactly."""
+    """All points with `max |x' - x| <= eps`, but for a hair: the radius holds exactly whatever the rounding."""
 
     def __init__(self, x: Tensor, eps: float) -> None:
         self.x, self.eps = x, eps
-        self.low, self.high = _inside(x.double() - eps, x, eps), _inside(x.double() + eps, x, eps)
+        # A hair inside, so that rounding the bounds, of values below 2, never leaves the ball.
+        reach = max(0.0, _below(eps - torch.finfo(x.dtype).eps / 2, x.dtype))
+        self.low, self.high = (x - reach).clamp_(0, 1), (x + reach).clamp_(0, 1)
 
     def step(self, x_adv: Tensor, grad: Tensor, size: float) -> Tensor:
         """Go `size` along the sign of the gradient and project back."""
@@ -128,10 +130,10 @@ def store(x_adv: Tensor, x: Tensor) -> Tensor:
     return torch.where(too_far, torch.nextafter(stored, x.detach()), stored)
 
 
-def _inside(bound: Tensor, x: Tensor, eps: float) -> Tensor:
-    near = bound.clamp(0, 1).to(x.dtype)
-    too_far = (near.double() - x.double()).abs() > eps
-    return torch.where(too_far, torch.nextafter(near, x), near).clamp(0, 1)
+def _below(value: float, dtype: torch.dtype) -> float:
+    """Return the largest number of this type that is not above `value`."""
+    near = torch.tensor(value, dtype=dtype)
+    return float(near if float(near) <= value else torch.nextafter(near, torch.tensor(-torch.inf, dtype=dtype)))
 
 
 def per_image(x: Tensor) -> tuple[int, ...]:

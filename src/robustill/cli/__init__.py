@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 # In the order of the help.
-from robustill.cli import evaluate, look, train  # noqa: F401
+from robustill.cli import evaluate, look, simulate, train  # noqa: F401
 from robustill.cli.app import app
 from robustill.errors import RobustillError
 

@@ -1,5 +1,7 @@
 """Figures and pages from the JSON of run folders; knows no tensors."""
 
 from robustill.report.curve import draw_curve
+from robustill.report.dynamics import draw_accuracies, draw_responses
+from robustill.report.entropy import draw_entropy
 
-__all__ = ["draw_curve"]
+__all__ = ["draw_accuracies", "draw_curve", "draw_entropy", "draw_responses"]
