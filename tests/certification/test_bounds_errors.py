@@ -75,6 +75,7 @@ def test_confidence_arguments(arguments: dict, message: str) -> None:
         (Calls(lambda x: x * x.relu()), "mul of two values that both depend on the images"),
         (Calls(lambda x: 1 / (x + 1)), "division by values"),
         (Calls(torch.exp), "no bounds for exp"),
+        (Calls(lambda x: x + x.max(1, keepdim=True)[0].mean()), "no bounds for max: it returns several tensors"),
         (Calls(lambda x: F.max_pool2d(x, 3, 1, 1, ceil_mode=True)), "max_pool2d: ceil_mode"),
         (Calls(lambda x: x - x.mean(0, keepdim=True)), "mixes the images of a batch"),
         (Calls(lambda x: x if x.sum() > 0 else -x), "cannot be traced"),

@@ -15,7 +15,7 @@ from robustill.models import MODELS, build_model
 from robustill.recipe import shipped_recipes
 from tests.cli.command import Robustill, refused
 
-VERBS = ("demo", "train", "evaluate", "simulate", "list", "doctor")
+VERBS = ("demo", "train", "evaluate", "calibrate", "certify", "simulate", "list", "doctor")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -30,6 +30,8 @@ def test_help_names_every_verb(robustill: Robustill) -> None:
     outcome = robustill("--help")
     assert outcome.code == 0
     assert all(f" {verb} " in outcome.out for verb in VERBS)
+    places = [outcome.out.index(f"│ {verb} ") for verb in VERBS]
+    assert places == sorted(places)
     assert {command.name or command.callback.__name__ for command in cli.app.registered_commands} == set(VERBS)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from robustill.certification.interval import Interval
 from robustill.certification.known import AVERAGES, FUNCTIONS, MODULES
@@ -139,6 +140,9 @@ class _Reader:
         with torch.no_grad():
             value = self.values[node] = self._run(node)
         if not isinstance(value, Tensor):
+            if any(isinstance(each, Tensor) for each in tree_leaves(value)):
+                hint = f"supported are {SUPPORTED}"
+                raise ModelError(f"no bounds for {self._name(node)}: it returns several tensors", hint)
             # Such as a size; it is the same for every image.
             return
         if value.dim() < 2 or len(value) != len(self.sample):

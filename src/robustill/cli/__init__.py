@@ -7,8 +7,8 @@ import sys
 from rich.console import Console
 from rich.markup import escape
 
-# In the order of the help.
-from robustill.cli import evaluate, look, simulate, train  # noqa: F401
+# Each registers its verbs.
+from robustill.cli import calibrate, certify, evaluate, look, simulate, train  # noqa: F401
 from robustill.cli.app import app
 from robustill.errors import RobustillError
 

@@ -8,8 +8,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+# As in a user's day; a verb that is not here comes last.
+_ORDER = (
+    "demo", "train", "evaluate", "calibrate", "certify", "unlearnable", "rank-teachers", "simulate", "landscape",
+    "list", "doctor",
+)  # fmt: skip
+
 
 class _Verbs(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -24,7 +34,8 @@ app = typer.Typer(
     cls=_Verbs,
     help="Adversarial distillation: train a small image classifier that stays right under attack, guided by teachers."
     "\n\nA day with it: [bold]robustill doctor[/] checks the data and the teacher, [bold]train[/] distils a student, "
-    "[bold]evaluate[/] attacks it. Start with [bold]robustill demo[/], which needs nothing else.",
+    "[bold]evaluate[/] attacks it, [bold]calibrate[/] and [bold]certify[/] prove what can be proved. Start with "
+    "[bold]robustill demo[/], which needs nothing else.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

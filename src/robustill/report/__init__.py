@@ -1,7 +1,9 @@
 """Figures and pages from the JSON of run folders; knows no tensors."""
 
+from robustill.report.bracket import draw_bracket
+from robustill.report.certified import draw_certified
 from robustill.report.curve import draw_curve
 from robustill.report.dynamics import draw_accuracies, draw_responses
 from robustill.report.entropy import draw_entropy
 
-__all__ = ["draw_accuracies", "draw_curve", "draw_entropy", "draw_responses"]
+__all__ = ["draw_accuracies", "draw_bracket", "draw_certified", "draw_curve", "draw_entropy", "draw_responses"]
