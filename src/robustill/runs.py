@@ -42,7 +42,13 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: 
         temporary = written.with_suffix(".tmp")
         temporary.write_text(recipe.to_toml(), encoding="utf-8")
         os.replace(temporary, written)
-    return train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
+    result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
+    if recipe.training.overfitting.images:
+        from robustill.diagnostics.overfitting import record_overfitting
+        from robustill.report import draw_overfitting
+
+        draw_overfitting(record_overfitting(folder), folder / "overfitting.svg")
+    return result
 
 
 def _check_teachers(method: Method, data: Data) -> None:

@@ -15,7 +15,7 @@ from robustill.models import MODELS, build_model
 from robustill.recipe import shipped_recipes
 from tests.cli.command import Robustill, refused
 
-VERBS = ("demo", "train", "evaluate", "calibrate", "certify", "simulate", "list", "doctor")
+VERBS = ("demo", "train", "evaluate", "calibrate", "certify", "simulate", "landscape", "list", "doctor")
 
 
 @pytest.mark.parametrize("verb", VERBS)

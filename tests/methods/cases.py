@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from robustill import methods as m
+from robustill.attacks import PGD
+from robustill.data import TensorSplit
 from tests.methods.scene import Case, Scene
 from tests.methods.tiny import linear
-from tests.reference import class_wise, distilled, guided, inner
+from tests.reference import certified, class_wise, distilled, guided, inner, softened
 from tests.reference import methods as reference
 
 
@@ -72,6 +74,16 @@ def holding(method: m.Method, **buffers: object) -> m.Method:
     return method
 
 
+def announced(method: m.Soften, scene: Scene) -> m.Method:
+    """Say that the images of the scene are the first rows of a training split."""
+    count = len(scene.x)
+    train = TensorSplit(torch.zeros(count, 1, 4, 4, dtype=torch.uint8), scene.y)
+    method.begin_run(train)
+    method.expect(scene.x, torch.arange(count))
+    return method
+
+
+SOME = [1, 3]
 WEIGHTS = (0.9, 2.3, 1.4)
 TAU = ((0.6, 1.5, 3.0), (2.0, 0.8, 1.2))
 TRUST = {"temperature": 3.0, "beta": 0.5, "begin": 4}
@@ -245,6 +257,21 @@ CASES: dict[str, Case] = {
         lambda v: class_wise.fair_mtard(v.s, v.t, v.n, v.x, v.a, v.y, weights=WEIGHTS, balance=(0.5, 0.5)),
         label,
     ),
+    "soften": Case(
+        lambda v: announced(m.Soften(m.RSLAD(v.s, v.t), subset=SOME, lam=0.4), v),
+        lambda v: softened.rslad(v.s, v.t, v.x, v.a, chosen=SOME, lam=0.4, alpha=5 / 6),
+        lambda v: softened.rslad_inner(v.s, v.t, v.x, v.a, chosen=SOME, lam=0.4),
+    ),
+    "soften ard at its temperature": Case(
+        lambda v: m.Soften(m.ARD(v.s, v.t, temperature=3.0), lam=0.4),
+        lambda v: softened.ard(v.s, v.t, v.x, v.a, lam=0.4, t=3.0),
+        label,
+    ),
+    "soften adaad": Case(
+        lambda v: m.Soften(m.AdaAD(v.s, v.t, alpha=0.7), lam=0.6),
+        lambda v: softened.adaad(v.s, v.t, v.x, v.a, lam=0.6, alpha=0.7),
+        lambda v: softened.adaad_inner(v.s, v.t, v.a, lam=0.6),
+    ),
     "vfd_adv": Case(
         lambda v: joined(m.VFDAdv(m.PGDAT(v.s), v.n, alpha=0.7), v.p),
         lambda v: reference.pgd_at(v.s, v.x, v.a, v.y) + 0.7 * features(v, cosine=False),
@@ -258,5 +285,54 @@ CASES: dict[str, Case] = {
         itself,
         trains="sp",
         extra=bridge,
+    ),
+    "faithful": Case(
+        lambda v: m.FaithfulDistillation(v.s, v.t, lam=0.6, beta=0.7, cert_eps=0.05),
+        lambda v: certified.faithful(v.s, v.t, v.x, v.a, v.y, lam=0.6, beta=0.7, eps=0.05),
+        moving,
+    ),
+    "faithful rising": Case(
+        lambda v: m.FaithfulDistillation(v.s, v.t, warmup=0.2, ramp=0.4, attack=PGD(eps=0.08, step_size=0.02)),
+        lambda v: certified.faithful(v.s, v.t, v.x, v.a, v.y, lam=5 / 6, beta=0.5 * 0.75, eps=0.08 * 0.75),
+        epoch=5,
+    ),
+    "faithful waiting": Case(
+        lambda v: m.FaithfulDistillation(v.s, v.t),
+        lambda v: certified.faithful(v.s, v.t, v.x, v.a, v.y, lam=5 / 6, beta=0.0, eps=0.0),
+        epoch=1,
+    ),
+    "faithful intervals": Case(
+        lambda v: m.FaithfulDistillation(v.s, v.t, cert_eps=0.02, beta=2.0, bounds="ibp", confidence=True),
+        lambda v: certified.faithful(v.s, v.t, v.x, v.a, v.y, lam=5 / 6, beta=2.0, eps=0.02, crown=False),
+        lambda v: certified.confidences_apart(v.s, v.t, v.a, v.y),
+    ),
+    "faithful surrogate": Case(
+        lambda v: m.FaithfulDistillation(v.s, v.t, cert_eps=0.05, surrogate=True),
+        lambda v: certified.faithful(v.s, v.t, v.x, v.a, v.y, lam=5 / 6, beta=0.5, eps=0.05, surrogate=True),
+    ),
+    "faithful joint": Case(
+        lambda v: m.FaithfulDistillation(v.s, v.t, cert_eps=0.05, beta=3.0, surrogate=True, joint=True),
+        lambda v: certified.faithful(
+            v.s, v.t, v.x, v.a, v.y, lam=5 / 6, beta=3.0, eps=0.05, surrogate=True, joint=True
+        ),
+    ),
+    "ibp": Case(lambda v: m.IBP(v.s, eps=0.1), lambda v: certified.ibp(v.s, v.x, v.y, eps=0.1, kappa=0.5)),
+    "ibp rising": Case(
+        lambda v: m.IBP(v.s, eps=0.1, kappa=0.2),
+        lambda v: certified.ibp(v.s, v.x, v.y, eps=0.1 * 0.6, kappa=1 - 0.6 * 0.8),
+        epoch=2,
+    ),
+    "ibp waiting": Case(
+        lambda v: m.IBP(v.s, eps=0.1, warmup=0.3), lambda v: reference.standard(v.s, v.x, v.y), epoch=3
+    ),
+    "crown_ibp": Case(lambda v: m.CrownIBP(v.s, eps=0.1), lambda v: certified.ibp(v.s, v.x, v.y, eps=0.1, kappa=0.0)),
+    "crown_ibp mixed": Case(
+        lambda v: m.CrownIBP(v.s, eps=0.1, kappa=0.2, beta=0.3),
+        lambda v: certified.crown_ibp(v.s, v.x, v.y, eps=0.1, kappa=0.2, beta=0.3),
+    ),
+    "crown_ibp rising": Case(
+        lambda v: m.CrownIBP(v.s, eps=0.1, kappa=0.2, beta=0.3, warmup=0.1, ramp=0.5),
+        lambda v: certified.crown_ibp(v.s, v.x, v.y, eps=0.06, kappa=1 - 0.6 * 0.8, beta=1 - 0.6 * 0.7),
+        epoch=4,
     ),
 }

@@ -44,6 +44,10 @@ CASES: dict[str, Callable[[nn.Module, nn.Module, nn.Module], Method]] = {
     "igdm": lambda s, t, n: METHODS["igdm"](METHODS["rslad"](s, t, attack=ATTACK)),
     "fair_ard": lambda s, t, n: METHODS["fair_ard"](METHODS["ard"](s, t, attack=ATTACK)),
     "vfd_adv": lambda s, t, n: METHODS["vfd_adv"](METHODS["pgd_at"](s, attack=ATTACK), n),
+    "soften": lambda s, t, n: METHODS["soften"](METHODS["adaad"](s, t, attack=ATTACK), lam=0.3),
+    "faithful": lambda s, t, n: METHODS["faithful"](s, t, cert_eps=0.03, attack=ATTACK),
+    "ibp": lambda s, t, n: METHODS["ibp"](s, eps=0.03),
+    "crown_ibp": lambda s, t, n: METHODS["crown_ibp"](s, eps=0.03, beta=0.3),
 }
 
 

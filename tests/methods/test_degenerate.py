@@ -44,6 +44,11 @@ BUILD: dict[str, Callable[[nn.Module, nn.Module, nn.Module, PGD], Method]] = {
     "igdm": lambda s, t, n, a: METHODS["igdm"](METHODS["rslad"](s, t, attack=a)),
     "fair_ard": lambda s, t, n, a: METHODS["fair_ard"](METHODS["ard"](s, t, attack=a)),
     "vfd_adv": lambda s, t, n, a: METHODS["vfd_adv"](METHODS["trades"](s, attack=a), n),
+    "soften": lambda s, t, n, a: METHODS["soften"](METHODS["adaad"](s, t, attack=a), lam=0.5),
+    # Without a rise, so that the bounds take part.
+    "faithful": lambda s, t, n, a: METHODS["faithful"](s, t, ramp=0.0, attack=a),
+    "ibp": lambda s, t, n, a: METHODS["ibp"](s, eps=a.eps, ramp=0.0),
+    "crown_ibp": lambda s, t, n, a: METHODS["crown_ibp"](s, eps=a.eps, beta=0.5, ramp=0.0),
 }
 VARIANTS: dict[str, Callable[[nn.Module, nn.Module, nn.Module, PGD], Method]] = {
     "iad form I": lambda s, t, n, a: METHODS["iad"](s, t, begin=0, alpha=0.5, weigh_teacher=True, attack=a),
@@ -51,6 +56,12 @@ VARIANTS: dict[str, Callable[[nn.Module, nn.Module, nn.Module, PGD], Method]] = 
     "saad of low order": lambda s, t, n, a: METHODS["saad"](s, t, order=0.5, attack=a),
     "ciard unbalanced": lambda s, t, n, a: METHODS["ciard"](s, t, n, balance=False, attack=a),
     "cosine vfd_adv": lambda s, t, n, a: METHODS["vfd_adv"](METHODS["pgd_at"](s, attack=a), n, cosine=True),
+    **{
+        f"soften {mode}": lambda s, t, n, a, mode=mode: METHODS["soften"](METHODS["adaad"](s, t, attack=a), mode=mode)  # type: ignore[misc]
+        for mode in ("entropy", "uniform", "one_hot")
+    },
+    "joint faithful": lambda s, t, n, a: METHODS["faithful"](s, t, ramp=0.0, joint=True, confidence=True, attack=a),
+    "faithful surrogate": lambda s, t, n, a: METHODS["faithful"](s, t, ramp=0.0, joint=True, surrogate=True, attack=a),
     "fair mtard": lambda s, t, n, a: METHODS["fair_ard"](METHODS["mtard"](s, t, n, attack=a)),
 }
 EVERY = BUILD | VARIANTS

@@ -37,7 +37,7 @@ def weights(network: nn.Module) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in network.parameters()])
 
 
-@pytest.mark.parametrize("name", ["igdm", "fair_ard", "vfd_adv"])
+@pytest.mark.parametrize("name", ["igdm", "fair_ard", "vfd_adv", "soften"])
 def test_a_wrapper_without_a_base_is_one_error(name: str) -> None:
     found = error({"name": name}, {"teacher": "nowhere"})
     assert found.message == f"method: {name} wraps another method"

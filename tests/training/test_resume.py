@@ -40,6 +40,9 @@ def method(name: str, architecture: str = "cnn_small") -> Method:
     changes = {"begin": 1} if name in ("iad", "ciard") else {}
     if name == "fair_ard":
         return METHODS[name](METHODS["ard"](student, *nets[:1], temperature=3.0, **attack))
+    if name == "soften":
+        teacher = build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+        return METHODS[name](METHODS["rslad"](student, teacher, **attack), subset=range(0, 120, 3), mode="uniform")
     if name == "vfd_adv":
         return METHODS[name](METHODS["pgd_at"](student, **attack), wide(), alpha=0.1)
     return METHODS[name](student, *nets, **attack, **changes)
@@ -87,6 +90,7 @@ CASES = {
     "ciard, a teacher that learns": ("ciard", "cnn_small", {"guides": {"teacher_adv": {"optimizer": {"lr": 1e-3}}}}),
     "fair_ard, class weights": ("fair_ard", "cnn_small", {"loss_scale": 0.1}),
     "vfd_adv, a projection": ("vfd_adv", "cnn_small", {"awp": {"gamma": 0.01}}),
+    "soften, some images in parts": ("soften", "cnn_small", {"micro_batches": 2}),
     "absld, class temperatures": ("absld", "cnn_small", {}),
     "iad, trust from the second epoch": ("iad", "cnn_small", {}),
     "pgd_at, bf16": ("pgd_at", "cnn_small", {"mixed_precision": "bf16", "channels_last": True}),

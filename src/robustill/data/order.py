@@ -22,6 +22,8 @@ class Purpose(IntEnum):
     LIMIT_TRAIN = 4
     LIMIT_TEST = 5
     TEST = 6
+    WATCHED = 7
+    PLACEBO = 8
 
 
 def random_stream(seed: int, purpose: Purpose, *key: int) -> np.random.RandomState:

@@ -2,6 +2,8 @@
 
 from robustill.diagnostics.bracket import Calibration, Certification, calibrate, certify
 from robustill.diagnostics.doctor import Report, examine
+from robustill.diagnostics.landscapes import landscape
+from robustill.diagnostics.overfitting import record_overfitting, robust_overfitting
 from robustill.diagnostics.teacher import TeacherCheck, chance_warning, verify_teacher
 
 __all__ = [
@@ -13,5 +15,8 @@ __all__ = [
     "certify",
     "chance_warning",
     "examine",
+    "landscape",
+    "record_overfitting",
+    "robust_overfitting",
     "verify_teacher",
 ]

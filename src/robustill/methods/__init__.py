@@ -10,10 +10,13 @@ from robustill.methods.base import AdversarialMethod, Loss, Method
 from robustill.methods.bmtard import BMTARD
 from robustill.methods.card import Card, card
 from robustill.methods.ciard import CIARD
+from robustill.methods.crown_ibp import CrownIBP
 from robustill.methods.dgad import DGAD
 from robustill.methods.fair_ard import FairARD
+from robustill.methods.faithful import FaithfulDistillation
 from robustill.methods.hat import HAT
 from robustill.methods.iad import IAD
+from robustill.methods.ibp import IBP
 from robustill.methods.igdm import IGDM
 from robustill.methods.kd import KD
 from robustill.methods.lbgat import LBGAT
@@ -23,6 +26,7 @@ from robustill.methods.peeraid import PeerAiD
 from robustill.methods.pgd_at import PGDAT
 from robustill.methods.rslad import RSLAD
 from robustill.methods.saad import SAAD
+from robustill.methods.soften import Soften
 from robustill.methods.standard import Standard
 from robustill.methods.trades import TRADES
 from robustill.methods.vfd_adv import VFDAdv
@@ -53,6 +57,10 @@ METHODS: dict[str, type[Method]] = {
     "igdm": IGDM,
     "fair_ard": FairARD,
     "vfd_adv": VFDAdv,
+    "soften": Soften,
+    "faithful": FaithfulDistillation,
+    "ibp": IBP,
+    "crown_ibp": CrownIBP,
 }
 
 __all__ = [
@@ -65,6 +73,7 @@ __all__ = [
     "DGAD",
     "HAT",
     "IAD",
+    "IBP",
     "IGDM",
     "KD",
     "LBGAT",
@@ -79,10 +88,13 @@ __all__ = [
     "AdaIAD",
     "AdversarialMethod",
     "Card",
+    "CrownIBP",
     "FairARD",
+    "FaithfulDistillation",
     "Loss",
     "Method",
     "PeerAiD",
+    "Soften",
     "Standard",
     "VFDAdv",
     "Wrapper",

@@ -21,6 +21,7 @@ class LossBalance(nn.Module):
         power: The exponent b.
     """
 
+    whole_batch = "the method balances its losses by the means of the whole batch"
     weights: Tensor
     first: Tensor
     started: Tensor
@@ -59,6 +60,7 @@ class EntropyBalance(nn.Module):
         high: Highest temperature.
     """
 
+    whole_batch = "the method balances its temperatures by the means of the whole batch"
     temperatures: Tensor
 
     def __init__(self, teachers: int, *, rate: float, low: float = 1.0, high: float = 10.0) -> None:

@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from robustill.attacks import PGD, Objective, eval_mode
 from robustill.models import AttackView
+
+if TYPE_CHECKING:
+    from robustill.data import Split
 
 
 @dataclass
@@ -46,10 +49,21 @@ class Method(nn.Module, ABC):
     student: nn.Module
     fresh: ClassVar[tuple[str, ...]] = ()
     """Networks of the constructor that are trained from fresh weights along with the student."""
+    whole_batch: str | None = None
+    """Why the loss or the state needs the whole batch at once, if it does: then it is not cut into parts."""
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         """Return the loss of a batch; x `[B, C, H, W]` in [0, 1], y `[B]`."""
+
+    def begin_run(self, train: Split) -> None:
+        """Called once before anything else, also where a run is resumed: these are the training images."""
+
+    def expect(self, x: Tensor, rows: Tensor) -> None:
+        """Called before each batch, or part of one: `x` shows the images at `rows`, int64 `[B]`, of the training split.
+
+        Few methods need to know. `x` is the very tensor that the method is called on next, augmented or not.
+        """
 
     def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         """Recompute what the schedule decides, before the first step of 0-based `epoch` of `epochs`.

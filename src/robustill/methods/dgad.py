@@ -47,6 +47,7 @@ class DGAD(AdversarialMethod):
         super().__init__()
         self.student, self.teacher, self.attack = student, Frozen(teacher), attack
         self.beta, self.legacy_mnv2 = beta, legacy_mnv2
+        self.whole_batch = "DGAD's legacy_mnv2 multiplies means over the whole batch" if legacy_mnv2 else None
 
     def inner(self, x: Tensor, y: Tensor) -> Objective:
         return lambda x_adv: kl_div(self.student(x_adv), self.teacher(x_adv))

@@ -38,6 +38,8 @@ class SAAD(AdversarialMethod):
         attack: Training attack.
     """
 
+    whole_batch = "SAAD weighs each example by the least and the greatest entropy of the whole batch"
+
     def __init__(
         self,
         student: nn.Module,

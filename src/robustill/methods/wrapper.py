@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from robustill.attacks import PGD, Objective, eval_mode
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Loss, Method
+
+if TYPE_CHECKING:
+    from robustill.data import Split
 
 
 class Wrapper(AdversarialMethod):
@@ -49,6 +53,12 @@ class Wrapper(AdversarialMethod):
     @attack.setter
     def attack(self, attack: PGD) -> None:
         self.base.attack = attack
+
+    def begin_run(self, train: Split) -> None:
+        self.base.begin_run(train)
+
+    def expect(self, x: Tensor, rows: Tensor) -> None:
+        self.base.expect(x, rows)
 
     def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
         self.base.begin_epoch(epoch, lr_scale, epochs)

@@ -69,8 +69,10 @@ def _table(annotation: Any) -> Any:
 
 def checked_argument(
     method: str, key: str, value: Any, known: Mapping[str, inspect.Parameter], *, where: str = "method"
-) -> bool | float:
-    """Return the argument `key` of a method, which is a number or a switch; "5/6" is a number.
+) -> bool | float | str:
+    """Return the argument `key` of a method: a number, a switch, one of several words, or the path of a file.
+
+    "5/6" is a number.
 
     Raises:
         RecipeError: The method has no such argument, or it does not take this value.
@@ -79,13 +81,17 @@ def checked_argument(
     if key not in names:
         hint = nearest(key, names) if names else f"{method} has no arguments"
         raise RecipeError(f"{where}.{key}: {method} has no such argument", hint)
+    kinds = typing.get_args(known[key].annotation) or (known[key].annotation,)
+    if isinstance(value, str) and (value in kinds or str in kinds):
+        return value
     try:
         found = as_number(value)
     except ValueError:
         found = None
-    kinds = typing.get_args(known[key].annotation) or (known[key].annotation,)
-    is_number = isinstance(found, int | float) and math.isfinite(found)
+    is_number = isinstance(found, int | float) and math.isfinite(found) and not {bool, int, float}.isdisjoint(kinds)
     fits = is_number and (float in kinds or found == int(found))
     if not fits or isinstance(found, bool) != (bool in kinds):
-        raise RecipeError(f"{where}.{key}: {value!r} is no value for {known[key]}")
+        words = [kind for kind in kinds if isinstance(kind, str)]
+        near = nearest(str(value), words) if words else None
+        raise RecipeError(f"{where}.{key}: {value!r} is no value for {known[key]}", near)
     return found  # type: ignore[no-any-return]

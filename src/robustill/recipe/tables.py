@@ -50,7 +50,7 @@ class MethodTable(Table):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
-    base: MethodTable | None = Field(default=None, description="for igdm, fair_ard and vfd_adv: the method inside")
+    base: MethodTable | None = Field(default=None, description="igdm, fair_ard, vfd_adv, soften: the method inside")
 
 
 class AttackTable(Table):

@@ -5,5 +5,17 @@ from robustill.report.certified import draw_certified
 from robustill.report.curve import draw_curve
 from robustill.report.dynamics import draw_accuracies, draw_responses
 from robustill.report.entropy import draw_entropy
+from robustill.report.landscape import draw_landscape, draw_plane
+from robustill.report.overfitting import draw_overfitting
 
-__all__ = ["draw_accuracies", "draw_bracket", "draw_certified", "draw_curve", "draw_entropy", "draw_responses"]
+__all__ = [
+    "draw_accuracies",
+    "draw_bracket",
+    "draw_certified",
+    "draw_curve",
+    "draw_entropy",
+    "draw_landscape",
+    "draw_overfitting",
+    "draw_plane",
+    "draw_responses",
+]

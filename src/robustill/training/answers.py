@@ -6,8 +6,7 @@ the next batch will be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -44,23 +43,23 @@ class Answers:
         """Return what answers in place of `asked`, the teacher itself or a faster form of it."""
         return _Remembering(asked, teacher, self) if self.on else asked
 
-    def order(self, epoch: int, start: int) -> Iterator[Tensor | None]:
-        """Yield the rows of each batch of an epoch from batch `start` on, int64 `[B]`; None where nothing is kept."""
-        if not self.on:
-            return repeat(None)
+    def order(self, epoch: int, start: int) -> Iterator[Tensor]:
+        """Yield the rows of each batch of an epoch from batch `start` on, int64 `[B]`, augmented or not."""
         settings = self.settings
-        rows: Sequence[Tensor] = batches_of(
-            epoch_order(len(self.train), settings.seed, epoch), settings.batch_size, start
-        )
-        return chain(rows)
+        return iter(batches_of(epoch_order(len(self.train), settings.seed, epoch), settings.batch_size, start))
 
-    def begin(self, rows: Tensor | None) -> None:
+    def begin(self, rows: Tensor) -> None:
         """Say which rows of the training split the next batch holds."""
-        self._rows = rows if rows is None else rows.to(self.train.device)
+        self._rows = rows.to(self.train.device) if self.on else rows
 
-    def expect(self, x: Tensor, part: slice) -> None:
-        """Say that `x` is this part of the batch: a teacher that is asked for this very tensor need not compute."""
-        self.due = None if self._rows is None else (x, self._rows[part])
+    def expect(self, x: Tensor, part: slice) -> Tensor | None:
+        """Say that `x` is this part of the batch, and return its rows; None if no batch was begun.
+
+        A teacher that is asked for this very tensor need not compute.
+        """
+        rows = None if self._rows is None else self._rows[part]
+        self.due = None if rows is None or not self.on else (x, rows)
+        return rows
 
 
 class _Remembering(nn.Module):

@@ -31,6 +31,8 @@ class AWP(Wrapper):
         InputError: `base` has no adversary.
     """
 
+    whole_batch = "AWP shifts the weights by the gradient of the whole batch"
+
     def __init__(self, base: Method, *, gamma: float, warmup: int = 0) -> None:
         super().__init__(base)
         self.gamma, self.warmup = gamma, warmup

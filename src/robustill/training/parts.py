@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from robustill.errors import InputError
-from robustill.methods import DGAD, SAAD, Method
-from robustill.methods.balance import EntropyBalance, LossBalance
+from robustill.methods.base import Method
 from robustill.training.answers import Answers
-from robustill.training.awp import AWP
 from robustill.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,14 +40,16 @@ def backward(
         y: Labels `[B]`.
         settings: Number of parts, and the scale of the loss.
         accelerator: Decides the precision.
-        answers: Told of each part before it is learned.
+        answers: Told of each part before it is learned; says which rows it is, and the method is told.
     """
     totals: list[Tensor] = []
     terms: dict[str, list[Tensor]] = {}
     for part in parts(len(x), settings.micro_batches):
         share = (part.stop - part.start) / len(x)
         given = (x, y) if share == 1 else (x[part], y[part])
-        answers.expect(given[0], part)
+        rows = answers.expect(given[0], part)
+        if rows is not None:
+            method.expect(given[0], rows)
         with accelerator.autocast():
             loss = method(*given)
         accelerator.backward(settings.loss_scale * share * loss.total)
@@ -73,18 +73,6 @@ def check_micro_batches(method: Method, settings: Settings) -> None:
             "it is the number of parts of a batch, not their size",
         )
     for module in method.modules():
-        why = _looks_at_the_batch(module)
+        why = getattr(module, "whole_batch", None)
         if why is not None:
             raise InputError(f"micro_batches = {settings.micro_batches}: {why}", "set micro_batches = 1")
-
-
-def _looks_at_the_batch(module: Any) -> str | None:
-    if isinstance(module, LossBalance | EntropyBalance):
-        return "the method balances its losses once per batch, by the means of the whole batch"
-    if isinstance(module, SAAD):
-        return "SAAD weighs each example by the least and the greatest entropy of the whole batch"
-    if isinstance(module, AWP):
-        return "AWP shifts the weights by the gradient of the whole batch"
-    if isinstance(module, DGAD) and module.legacy_mnv2:
-        return "DGAD's legacy_mnv2 multiplies means over the whole batch"
-    return None

@@ -74,6 +74,7 @@ class Run:
         check_networks(method, self.data, self.device)
         self.layout = layout
         self.answers = Answers(self.data, settings)
+        method.begin_run(self.data.train)
         self._install_views()
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
@@ -107,8 +108,7 @@ class Run:
             self.journal = Journal(self.out / "metrics.jsonl" if self.out is not None else None)
         self.method.train()
         self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs), settings.epochs)
-        # The order goes on for ever where no answers are kept.
-        for (x, y), rows in zip(self._batches(self.step), self.answers.order(self.epoch, self.step), strict=False):
+        for (x, y), rows in zip(self._batches(self.step), self.answers.order(self.epoch, self.step), strict=True):
             self.answers.begin(rows)
             self._train_step(x, y)
             shown.advance()
@@ -165,7 +165,7 @@ class Run:
         if self.selection.due(self.epoch):
             scores, better = self.selection.judge(candidate, self.epoch)
             line["validation"] = scores
-            line |= self.selection.probe(self.method)
+            line |= self.selection.probe(self.method) | self.selection.watch(candidate)
             if better:
                 self._keep(candidate)
         self.history.append(line)

@@ -12,6 +12,7 @@ from robustill.data import Data, Split
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
 from robustill.training.settings import Settings
+from robustill.training.watched import Watched
 
 _BATCH = 512
 
@@ -27,6 +28,9 @@ class Selection:
         if self.metric != "clean" and self.attack is None:
             raise InputError(f"selection.metric = {self.metric!r} needs a radius above 0", "set selection.eps")
         self.split, self.settings = data.validation, settings
+        self.watched = Watched(data, settings)
+        if self.watched.groups and self.attack is None:
+            raise InputError("overfitting.images are attacked, which needs a radius above 0", "set selection.eps")
         self.device = next(method.parameters()).device
         self.best: dict[str, Any] = {}
 
@@ -57,6 +61,16 @@ class Selection:
                     return {}
                 sums = {name: sums.get(name, 0) + int(right.sum()) for name, right in verdicts.items()}
         return {"probe": {name: value / len(self.split) for name, value in sums.items()}}
+
+    def watch(self, model: nn.Module) -> dict[str, Any]:
+        """Return `{"overfitting": {"validation_images": ..., "train": scores and size by group}}`; empty if off."""
+        if self.split is None or not self.watched.groups:
+            return {}
+        train = {
+            name: {"images": len(part), **judge(model, part, self.attack, device=self.device, seed=self.settings.seed)}
+            for name, part in self.watched.groups.items()
+        }
+        return {"overfitting": {"validation_images": len(self.split), "train": train}}
 
 
 def judge(model: nn.Module, split: Split, attack: PGD | None, *, device: torch.device, seed: int) -> dict[str, float]:

@@ -80,6 +80,21 @@ class SelectionSettings(Table):
     eps: Number | None = Field(default=None, ge=0, description="radius; the training attack's when left out")
 
 
+class OverfittingSettings(Table):
+    """Robust accuracy on training images, judged whenever the validation split is; 0 images switch it off."""
+
+    images: int = Field(
+        default=0,
+        ge=0,
+        description="training images, drawn by the seed and not augmented; each costs what a validation image does",
+    )
+    subset: str | None = Field(
+        default=None,
+        description="file of `robustill unlearnable`: half of the images are unlearnable ones, half learnable, and "
+        "each half is reported by itself",
+    )
+
+
 class GuideSettings(Table):
     """A network that is trained beside the student (a peer, a guide): its own optimizer and schedule."""
 
@@ -129,3 +144,4 @@ class Settings(Table):
     average: AverageSettings = AverageSettings()
     awp: AWPSettings = AWPSettings()
     selection: SelectionSettings = SelectionSettings()
+    overfitting: OverfittingSettings = OverfittingSettings()
