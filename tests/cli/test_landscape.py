@@ -10,7 +10,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from robustill.cli import landscape  # noqa: F401 - adds the verb
 from robustill.cli.app import app
 from robustill.errors import InputError, RobustillError
 from robustill.models import build_model, save_model

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from robustill.cli import rank_teachers, unlearnable  # noqa: F401
 from robustill.cli.rank_teachers import distillation_temperature
 from robustill.models import load_model, save_model
 from robustill.recipe import load_recipe

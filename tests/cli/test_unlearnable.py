@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from robustill.cli import unlearnable  # noqa: F401
 from robustill.cli.references import reference_recipe
 from robustill.diagnostics.learnability import load_learnability
 from robustill.recipe import load_recipe, shipped_recipes

@@ -15,7 +15,10 @@ from robustill.models import MODELS, build_model
 from robustill.recipe import shipped_recipes
 from tests.cli.command import Robustill, refused
 
-VERBS = ("demo", "train", "evaluate", "calibrate", "certify", "simulate", "landscape", "list", "doctor")
+VERBS = (
+    "demo", "train", "evaluate", "calibrate", "certify", "unlearnable", "rank-teachers", "simulate", "landscape",
+    "list", "doctor",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

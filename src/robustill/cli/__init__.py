@@ -8,7 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 
 # Each registers its verbs.
-from robustill.cli import calibrate, certify, evaluate, landscape, look, simulate, train  # noqa: F401
+from robustill.cli import (  # noqa: F401
+    calibrate,
+    certify,
+    evaluate,
+    landscape,
+    look,
+    rank_teachers,
+    simulate,
+    train,
+    unlearnable,
+)
 from robustill.cli.app import app
 from robustill.errors import RobustillError
 

@@ -3,12 +3,24 @@
 from robustill.diagnostics.bracket import Calibration, Certification, calibrate, certify
 from robustill.diagnostics.doctor import Report, examine
 from robustill.diagnostics.landscapes import landscape
+from robustill.diagnostics.learnability import (
+    Learnability,
+    load_learnability,
+    save_learnability,
+    train_references,
+    unlearnable,
+)
 from robustill.diagnostics.overfitting import record_overfitting, robust_overfitting
+from robustill.diagnostics.ranking import Gates, Ranking, RankingValidation, rank_teachers, validate_ranking
 from robustill.diagnostics.teacher import TeacherCheck, chance_warning, verify_teacher
 
 __all__ = [
     "Calibration",
     "Certification",
+    "Gates",
+    "Learnability",
+    "Ranking",
+    "RankingValidation",
     "Report",
     "TeacherCheck",
     "calibrate",
@@ -16,7 +28,13 @@ __all__ = [
     "chance_warning",
     "examine",
     "landscape",
+    "load_learnability",
+    "rank_teachers",
     "record_overfitting",
     "robust_overfitting",
+    "save_learnability",
+    "train_references",
+    "unlearnable",
+    "validate_ranking",
     "verify_teacher",
 ]

@@ -6,7 +6,9 @@ from robustill.report.curve import draw_curve
 from robustill.report.dynamics import draw_accuracies, draw_responses
 from robustill.report.entropy import draw_entropy
 from robustill.report.landscape import draw_landscape, draw_plane
+from robustill.report.learnability import draw_examples, draw_learnability
 from robustill.report.overfitting import draw_overfitting
+from robustill.report.teachers import draw_teachers
 
 __all__ = [
     "draw_accuracies",
@@ -14,8 +16,11 @@ __all__ = [
     "draw_certified",
     "draw_curve",
     "draw_entropy",
+    "draw_examples",
     "draw_landscape",
+    "draw_learnability",
     "draw_overfitting",
     "draw_plane",
     "draw_responses",
+    "draw_teachers",
 ]
