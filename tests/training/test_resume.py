@@ -36,7 +36,7 @@ def method(name: str, architecture: str = "cnn_small") -> Method:
     student = build_model(
         architecture, num_classes=3, shape=(1, 8, 8), **({"width": 4} if "res" in architecture else {})
     )
-    attack = {} if name in ("standard", "kd") else {"attack": ATTACK}
+    attack = {} if name in ("standard", "kd", "ibp", "crown_ibp") else {"attack": ATTACK}
     changes = {"begin": 1} if name in ("iad", "ciard") else {}
     if name == "fair_ard":
         return METHODS[name](METHODS["ard"](student, *nets[:1], temperature=3.0, **attack))
@@ -70,6 +70,9 @@ def cut(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
 
 
 CASES = {
+    "ibp, ema": ("ibp", "cnn_small", {"average": {"name": "ema", "decay": 0.9}}),
+    "crown_ibp, bf16": ("crown_ibp", "cnn_small", {"micro_batches": 2, "mixed_precision": "bf16"}),
+    "faithful, awp": ("faithful", "cnn_small", {"awp": {"gamma": 0.01}}),
     "rslad, ema and awp": ("rslad", "cnn_small", {"average": {"name": "ema", "decay": 0.9}, "awp": {"gamma": 0.01}}),
     "bmtard, ema and awp": ("bmtard", "cnn_small", {"average": {"name": "ema", "decay": 0.9}, "awp": {"gamma": 0.01}}),
     "trades, batch norm, swa": ("trades", "resnet18", {"average": {"name": "swa", "start": 1}, "epochs": 2}),

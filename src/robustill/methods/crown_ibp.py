@@ -4,15 +4,15 @@ Paper: Zhang, Chen, Xiao, Gowal, Stanforth, Li, Boning, Hsieh, "Towards Stable a
     Robust Neural Networks", ICLR 2020, arXiv 1906.06316.
 Inner: none
 Outer: k CE(S(x), y) + (1 - k) CE((1 - b) w_ibp + b w_crown, y), w_j >= S(x')_j - S(x')_y for every x' near x
-Variants: w_ibp by intervals, w_crown by linear bounds from the logits to the image with intervals for the inner layers.
+Variants: intervals give w_ibp, linear bounds from the logits to the image with intervals for the inner layers w_crown.
     The radius rises from 0 to eps, k falls from 1 to kappa and b from 1 to beta during `ramp`, after `warmup`, both
     shares of the run.
 State: the steps of this epoch and of an epoch (the rise goes step by step, from the second epoch on)
-Differs: w_crown is the smaller of the linear bound and that of the last layer on the box before it. The released ramp
-    counts epochs and begins in the first. The bounds are of the network in eval mode: batch norm enters with its
-    running statistics.
-Settings: beta 0, kappa 0 or 1/2; MNIST: Adam 5e-4, batch 256, 200 epochs, 10 of warm-up and 50 of ramp. A step costs
-    several of IBP until beta has reached 0. Keep the last epoch (training.selection.every = epochs).
+Differs: where the last layer on the box before it has a smaller bound than the linear one, w_crown is that. The rise
+    begins after the first epoch. The bounds are of the network in eval mode: batch norm enters with its running
+    statistics.
+Settings: beta 0, kappa 0 (released) or 1/2; MNIST: Adam 5e-4, batch 256, 100 epochs, the radius rises during 60.
+    A step costs several of IBP until beta has reached 0. Keep the last epoch (training.selection.every = epochs).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class CrownIBP(Method):
         eps: float = 8 / 255,
         kappa: float = 0.0,
         beta: float = 0.0,
-        warmup: float = 0.05,
-        ramp: float = 0.25,
+        warmup: float = 0.01,
+        ramp: float = 0.6,
     ) -> None:
         super().__init__()
         self.student, self.eps, self.kappa, self.beta = student, eps, kappa, beta

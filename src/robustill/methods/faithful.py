@@ -2,11 +2,12 @@
 
 Paper: after Lamb, Brunel, Kumar, Torr, Eiras et al., "Faithful Knowledge Distillation", arXiv 2306.04431, whose
     aim this is: a student as confident as its teacher around each image, verifiably. The formulas here are ours.
-Inner: KL(T(x') || S(x')), gradient through both networks; with `confidence` |S(x')_y - T(x')_y|
+Inner: KL(T(x') || S(x')), gradient through both networks; with confidence = true |S(x')_y - T(x')_y|
 Outer: (1 - lam) KL(T(x) || S(x)) + lam KL(T(x') || S(x')) + b C, C >= |S(x'')_y - T(x)_y| for every x'' near x
 Variants: S and T are probabilities in C. Its radius rises from 0 to cert_eps and b from 0 to beta during `ramp`, after
     `warmup`, both shares of the run. With `joint` C bounds |S(x'')_y - T(x'')_y|, which takes a teacher that can be
     bounded itself; that is at most the former and |T(x'')_y - T(x)_y| together, and the latter no student can change.
+    With `surrogate` C = tanh(d / 4), d being the most by which the log odds of y may differ.
 State: the steps of this epoch and of an epoch (the rise goes step by step, from the second epoch on)
 Differs: no code of the paper is known. The bounds are of the student in eval mode: batch norm enters with its running
     statistics, so that networks without it are the better choice.
