@@ -23,6 +23,7 @@ from robustill.training.answers import Answers
 from robustill.training.awp import AWP
 from robustill.training.checkpoint import random_state, read_checkpoint, restore_random_state, save_checkpoint
 from robustill.training.device import accelerator_for
+from robustill.training.growth import Growth
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
 from robustill.training.monitor import Monitor
@@ -66,6 +67,7 @@ class Run:
         if settings.awp.gamma > 0:
             method = AWP(method, gamma=settings.awp.gamma, warmup=settings.awp.warmup)
         check_micro_batches(method, settings)
+        self.growth = Growth(method, settings.first_attack_steps)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.method = method.to(self.device)
         if settings.channels_last:
@@ -107,6 +109,7 @@ class Run:
         if self.journal is None:
             self.journal = Journal(self.out / "metrics.jsonl" if self.out is not None else None)
         self.method.train()
+        self.growth.begin_epoch(self.epoch, settings.epochs)
         self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs), settings.epochs)
         for (x, y), rows in zip(self._batches(self.step), self.answers.order(self.epoch, self.step), strict=True):
             self.answers.begin(rows)

@@ -122,6 +122,12 @@ class Settings(Table):
         default=True,
         description="attack copies with folded batch norms, in the training precision; equal up to rounding",
     )
+    first_attack_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps of the training attack in the first epoch, growing to attack.steps in equal shares of the "
+        "epochs; fewer steps are as much longer, up to eps. All of them from the start when left out",
+    )
     remember_teachers: bool = Field(
         default=True,
         description="ask frozen teachers about the training images once per run where nothing augments them; equal "
