@@ -20,7 +20,13 @@ def bound_pair(
     Raises:
         ModelError: A network has an operation without known bounds.
     """
-    pair = PairBounder(*(Bounder(each, x, eps, method, norm) for each in (student, teacher)))
+    return bound_both(PairBounder(*(Bounder(each, x, eps, method, norm) for each in (student, teacher))), y, temperature)
+
+
+@torch.no_grad()
+def bound_both(pair: PairBounder, y: Tensor, temperature: float) -> dict[str, Tensor]:
+    """Return what `bound_pair` does, of networks that are bounded already: one teacher may serve many students."""
+    x = pair.student.x
     gap = pair.confidence_differences(y, temperature)
     rows = torch.eye(pair.student.classes, dtype=x.dtype, device=x.device)
     rows = rows - rows[y].unsqueeze(1)
