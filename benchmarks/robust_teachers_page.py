@@ -2,7 +2,7 @@
 
     python benchmarks/robust_teachers_page.py --out runs/robust-teachers --results results
 
-Writes `robust-teachers.json` (what the tables are made of), `robust-teachers.svg` (the dozen teachers) and
+Writes `robust-teachers.json` (what the tables are made of), `robust-teachers.svg` (the eleven teachers) and
 `robust-teachers-arms.svg` (one teacher, its soft labels replaced), and prints the tables in Markdown.
 """
 

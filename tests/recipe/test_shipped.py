@@ -59,7 +59,8 @@ def test_there_are_recipes_for_every_method() -> None:
 def test_a_shipped_recipe_is_what_its_name_says(name: str) -> None:
     recipe = load_recipe(name)
     student = recipe.student.architecture
-    assert name == "_".join(part.replace("_", "-") for part in (recipe.data.name, called(recipe), student))
+    parts = "_".join(part.replace("_", "-") for part in (recipe.data.name, called(recipe), student))
+    assert name.removesuffix("_fast") == parts
     assert student in MODELS
     assert recipe.title
     plan = recipe._plan()
@@ -72,6 +73,16 @@ def test_a_shipped_recipe_is_what_its_name_says(name: str) -> None:
         # TRADES, MART and LBGAT were published with 0.031 in training and 8/255 in evaluation.
         assert attack.eps == pytest.approx(recipe.eps(), rel=0.02)
     recipe._check_evaluation()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_fast")])
+def test_a_fast_recipe_differs_in_its_training_alone(name: str) -> None:
+    fast, full = load_recipe(name).model_dump(), load_recipe(name.removesuffix("_fast")).model_dump()
+    steps = [each["attack"]["steps"] * each["training"]["epochs"] for each in (fast, full)]
+    assert steps[0] * 5 <= steps[1]
+    for table in ("title", "attack", "training"):
+        assert fast.pop(table) != full.pop(table)
+    assert fast == full
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
