@@ -3,8 +3,9 @@
     python benchmarks/robust_teachers.py --runs runs/fashion-mnist-methods --out runs/robust-teachers --jobs 2
 
 500 images of Fashion-MNIST, `cnn_small`, eps 0.1, 120 epochs. Reference models (PGD-AT, three seeds, robust peak) give
-the unlearnable set; eleven teachers teach students of three seeds by RSLAD; then one teacher's soft labels are
-replaced on the unlearnable images alone (uniform, one-hot), or on as many others of the same classes (placebo).
+the unlearnable set; nine teachers teach students of three seeds by RSLAD; then one teacher's soft labels are
+replaced on the unlearnable images alone (uniform, one-hot), on a part of them, and on as many others of the same
+classes as that part has (placebo).
 `--runs` holds teachers trained on all images, as `fashion_mnist_methods.py` leaves them. What is in `--out` is not
 computed again; `robust_teachers_page.py` turns it into the table and the figures.
 """
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from robustill import evaluate, load_data, load_model, train
@@ -42,17 +44,22 @@ WHOLE = {  # trained on all images: name -> (run, factor of the logits, family)
     "small, all images": ("pgd-at-seed0", 1, "small"),
     "TRADES, all images": ("trades-seed0", 1, "trades"),
     "RSLAD student": ("rslad-seed0", 1, "rslad"),
-    "wide, clean": ("teacher_nat", 1, "clean"),
 }
 OWN = {"small": "cnn_small", "wide": "cnn_wide"}  # trained on the 500 images, at their peak and at their end
 FAMILIES = {name: family for name, (_, _, family) in WHOLE.items()}
-FAMILIES |= {f"{name}, 500 images, {which}": f"{name} 500" for name in OWN for which in ("peak", "last")}
+FAMILIES |= {
+    "small, 500 images, peak": "small 500",
+    "small, 500 images, last": "small 500",
+    "wide, 500 images, peak": "wide 500",
+}
 ARM_TEACHER = "wide, all images"
-ARMS = {
-    "uniform": {"mode": "uniform"},
-    "one-hot": {"mode": "one_hot"},
-    "uniform, placebo": {"mode": "uniform", "placebo": True},
-    "one-hot, placebo": {"mode": "one_hot", "placebo": True},
+ARMS = {  # name -> (mode, rows)
+    "uniform": ("uniform", "unlearnable"),
+    "one-hot": ("one_hot", "unlearnable"),
+    "uniform, part": ("uniform", "part"),
+    "one-hot, part": ("one_hot", "part"),
+    "uniform, placebo": ("uniform", "placebo"),
+    "one-hot, placebo": ("one_hot", "placebo"),
 }
 
 
@@ -95,6 +102,22 @@ def own_teacher(name, options):
         train(method, data_of(), SETTINGS, seed=100, out=folder, resume=(folder / "last.pt").exists(), progress=False)
 
 
+def matched(sets, options):
+    """Write a part of the unlearnable images and as many others of each class: some classes have too few others."""
+    wrong, chosen = sets.unlearnable(), {"part": [], "placebo": []}
+    others = sorted(set(range(len(sets.labels))) - set(wrong.tolist()))
+    order = torch.randperm(len(sets.labels), generator=torch.Generator().manual_seed(0)).tolist()
+    for label in range(10):
+        pools = [
+            [i for i in order if i in pool and sets.labels[i] == label] for pool in (set(wrong.tolist()), set(others))
+        ]
+        size = min(map(len, pools))
+        for name, pool in zip(chosen, pools, strict=True):
+            chosen[name] += pool[:size]
+    for name, positions in chosen.items():
+        save_file({"unlearnable": sets.rows[sorted(positions)].contiguous()}, options.out / f"{name}.safetensors")
+
+
 def references(options):
     data = data_of()
     found = train_references(
@@ -103,6 +126,7 @@ def references(options):
     )  # fmt: skip
     sets = unlearnable(found, data, "pgd10", eps=EPS, out=options.out / "verdicts", progress=False)
     save_learnability(sets, options.out / "unlearnable.safetensors")
+    matched(sets, options)
     return data, found, sets
 
 
@@ -112,7 +136,10 @@ def method_of(kind, seed, options):
         return PGDAT(student, attack=ATTACK)
     given = teacher(ARM_TEACHER if kind in ARMS else kind, options)
     base = RSLAD(student, given, attack=ATTACK)
-    return Soften(base, subset=options.out / "unlearnable.safetensors", **ARMS[kind]) if kind in ARMS else base
+    if kind not in ARMS:
+        return base
+    mode, rows = ARMS[kind]
+    return Soften(base, subset=options.out / f"{rows}.safetensors", mode=mode)
 
 
 def student(kind, seed, options):
