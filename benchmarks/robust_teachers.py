@@ -176,8 +176,8 @@ def work(options):
         )  # fmt: skip
         content = {
             **ranking.to_json(),
-            "validation_scores": ranking.scores(),
-            "validation_baselines": ranking.baselines(),
+            "scores": ranking.scores(),
+            "baselines": ranking.baselines(),
         }
         (options.out / "teachers.json").write_text(json.dumps(content, indent=1) + "\n")
 

@@ -2,7 +2,7 @@
 
     python benchmarks/robust_teachers_page.py --out runs/robust-teachers --results results
 
-Writes `robust-teachers.json` (what the tables are made of), `robust-teachers.svg` (the eleven teachers) and
+Writes `robust-teachers.json` (what the tables are made of), `robust-teachers.svg` (the nine teachers) and
 `robust-teachers-arms.svg` (one teacher, its soft labels replaced), and prints the tables in Markdown.
 """
 
@@ -150,17 +150,19 @@ def draw_teachers(ranking, became, path):
 def draw_arms(found, path):
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = ("validation images", "unlearnable training images", "learnable training images")
-    for axes, panel in zip(figure.subplots(1, 3, sharey=True), panels, strict=True):
+    for axes, panel in zip(figure.subplots(1, 3), panels, strict=True):
         for k, kind in enumerate(("PGD-AT", ARM_TEACHER, *(arm for arm in ARMS if arm in found))):
             lines = [[line for line in run["history"] if "overfitting" in line] for run in found[kind]]
             epochs = [line["epoch"] + 1 for line in lines[0]]
             values = [[at(line, panel) for line in run] for run in lines]
             mean = [100 * statistics.mean(each) for each in zip(*values, strict=True)]
             label = "original" if kind == ARM_TEACHER else kind
-            axes.plot(epochs, mean, color=f"C{k}", ls="--" if "placebo" in kind else "-", lw=1.5, label=label)
+            style = {"placebo": "--", "part": ":"}.get(kind.split(", ")[-1], "-")
+            axes.plot(epochs, mean, color=f"C{k}", ls=style, lw=1.5, label=label)
         axes.set(title=panel, xlabel="epoch")
         axes.title.set_fontsize(10)
         axes.grid(alpha=0.3)
+    figure.axes[0].set_ylim(45, 67)
     figure.axes[0].set_ylabel("robust accuracy, %, mean of 3 seeds")
     figure.axes[1].legend(fontsize=8)
     figure.savefig(path)
