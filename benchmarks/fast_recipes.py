@@ -51,7 +51,7 @@ def seconds(method, options):
     taken = {False: [], True: []}
     for _ in range(options.rounds):
         for fast, each in taken.items():
-            sets = [f"data.limit={options.timed + 3000}", "training.selection.every=1000", *options.set.get(method, [])]
+            sets = [f"data.limit={options.timed}", "data.validation=0", *options.set.get(method, [])]
             loaded = load_recipe(recipe(method, fast), sets)
             built, data = loaded.build()
             began = time.perf_counter()
