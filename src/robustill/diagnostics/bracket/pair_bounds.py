@@ -20,7 +20,8 @@ def bound_pair(
     Raises:
         ModelError: A network has an operation without known bounds.
     """
-    return bound_both(PairBounder(*(Bounder(each, x, eps, method, norm) for each in (student, teacher))), y, temperature)
+    bounders = (Bounder(each, x, eps, method, norm) for each in (student, teacher))
+    return bound_both(PairBounder(*bounders), y, temperature)
 
 
 @torch.no_grad()
