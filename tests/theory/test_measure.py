@@ -20,7 +20,7 @@ def test_responses_are_those_of_the_right_class() -> None:
     students = Students(weights[None], torch.tensor([1.0, 1.0, -1.0, -1.0]), False)
     batch = draw_batch([Case(Teacher("t", 1.0), 0.4, 0)], CONFIG)
     with ThreadPoolExecutor(1) as pool:
-        (found,) = measure(students, batch, CONFIG, pool)
+        (found,) = (each.result() for each in measure(students, batch, CONFIG, pool))
     # Largest pull to the right side: 0.3 and, with its sign, 0.2; largest norm without u: 2.1.
     assert found["signal"] == pytest.approx(2 * (0.3 + 0.2) / 2)
     assert found["attackable"] == pytest.approx(0.5 * 2.1)

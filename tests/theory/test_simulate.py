@@ -4,6 +4,7 @@ import pytest
 
 from robustill.errors import InputError, NonFiniteLossError
 from robustill.theory import Case, Outcome, Settings, Teacher, find_teacher, grid, simulate, sweep
+from robustill.theory import batch as batch_module
 
 SHORT = Settings(steps=400, evaluate_every=100, train=60, test=40, filters=10)
 
@@ -47,6 +48,26 @@ def test_workers_do_not_change_results() -> None:
     cases = grid(seeds=(0,))
     one, three = (simulate(cases, SHORT, workers=n, progress=False) for n in (1, 3))
     assert [each.curves for each in one] == [each.curves for each in three]
+
+
+def test_cases_that_cannot_be_told_apart_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    draw = batch_module.draw_batch
+
+    def counting(cases: list[Case], config: Settings) -> batch_module.Batch:
+        drawn.append(len(cases))
+        return draw(cases, config)
+
+    monkeypatch.setattr(batch_module, "draw_batch", counting)
+    # Without unlearnable samples, what a teacher says of them reaches no student.
+    cases = grid([Teacher("a", 4.0, 2.0), Teacher("b", -1.0, 2.0), Teacher("c", 4.0, 3.0)], [0.0, 0.3], [1])
+    a, a_some, b, b_some, c, _ = outcomes = run(cases, SHORT)
+    assert drawn[0] == 5
+    assert [each.case for each in outcomes] == cases
+    assert a.curves == b.curves == run([cases[2]], SHORT)[0].curves
+    assert a.curves is not b.curves
+    assert a.curves["signal"] != c.curves["signal"]
+    assert a_some.curves["signal"] != b_some.curves["signal"]
 
 
 def test_the_last_step_is_always_measured() -> None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from robustill.errors import InputError, NonFiniteLossError
 from robustill.progress import bar
-from robustill.theory.measure import measure
+from robustill.theory.measure import Futures, measure
 from robustill.theory.outcome import Case, Outcome
 from robustill.theory.samples import Purpose, Samples, along_u, draw_order, draw_samples, draw_start, stream
 from robustill.theory.settings import Settings
 from robustill.theory.students import Students, draw_students, train_step
 from robustill.theory.teachers import TEACHERS, Teacher
 from robustill.training.device import cpu_threads
+
+_AHEAD = 2
+"""Evaluations that training may be ahead of; each holds a copy of all weights."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def simulate(
 
     Cases of one seed share data (but for which samples are unlearnable), initial weights, order and attack, so they
     differ by their teacher alone. A case gives the same alone or in a batch, and with any `evaluate_every`, up to
-    float32 rounding.
+    float32 rounding. Cases that no student can tell apart run once: where no sample is unlearnable, teachers that
+    differ on such samples only.
 
     This reproduces a robust overfitting that needs a mismatch of threat models: in training the adversary moves the
     coordinate of the signal alone, in the test it moves every coordinate. It is no model of PGD adversarial training:
@@ -87,9 +93,24 @@ def simulate(
     settings = settings or Settings()
     check_cases(cases)
     workers = check_workers(workers)
+    distinct: dict[Case, Case] = {}
+    for case in cases:
+        distinct.setdefault(_told_apart(case), case)
+    found = dict(zip(distinct, _run(list(distinct.values()), settings, workers, progress), strict=True))
+    return [found[_told_apart(case)].of(case) for case in cases]
+
+
+def _told_apart(case: Case) -> Case:
+    """Return what of a case reaches its student: where no sample is unlearnable, no margin on such does."""
+    learnable = case.teacher.learnable
+    unlearnable = case.teacher.unlearnable if case.p_unlearnable else learnable
+    return replace(case, teacher=Teacher("", unlearnable, learnable))
+
+
+def _run(cases: Sequence[Case], settings: Settings, workers: int, progress: bool) -> list[Outcome]:
     batch = draw_batch(cases, settings)
     students = draw_students(settings, [case.seed for case in cases])
-    outcomes = [Outcome(case) for case in cases]
+    outcomes, waiting = [Outcome(case) for case in cases], deque[tuple[int, Futures]]()
     # PyTorch's own threads lose more on matrices of this size than they win.
     with (
         cpu_threads(1),
@@ -99,8 +120,13 @@ def simulate(
         for step in range(settings.steps + 1):
             if step % settings.evaluate_every == 0 or step == settings.steps:
                 _check_finite(students, cases, step)
-                for outcome, values in zip(outcomes, measure(students, batch, settings, pool), strict=True):
-                    outcome.add(step, values)
+                # Training goes on meanwhile, on weights of its own.
+                now = replace(students, weights=students.weights.clone())
+                waiting.append((step, measure(now, batch, settings, pool)))
+            while len(waiting) > (_AHEAD if step < settings.steps else 0):
+                at, values = waiting.popleft()
+                for outcome, each in zip(outcomes, values, strict=True):
+                    outcome.add(at, each.result())
             if step < settings.steps:
                 advance(students, batch, step, settings)
                 shown.advance()
@@ -109,8 +135,9 @@ def simulate(
 
 def draw_batch(cases: Sequence[Case], settings: Settings) -> Batch:
     """Draw the data of all cases."""
+    samples, start = cache(partial(draw_samples, settings)), cache(partial(draw_start, settings))
     train, test = (
-        _stacked([draw_samples(settings, case.p_unlearnable, case.seed, purpose) for case in cases])
+        _stacked([samples(case.p_unlearnable, case.seed, purpose) for case in cases])
         for purpose in (Purpose.TRAIN, Purpose.TEST)
     )
     right = torch.stack(list(map(_right, cases, train.unlearnable)))
@@ -120,7 +147,7 @@ def draw_batch(cases: Sequence[Case], settings: Settings) -> Batch:
         target=torch.where(train.y > 0, right, 1 - right),
         x=along_u(train.noise, train.attacked),
         order=torch.stack([draw_order(settings, case.seed) for case in cases]),
-        start=torch.stack([draw_start(settings, case.seed) for case in cases]),
+        start=torch.stack([start(case.seed) for case in cases]),
     )
 
 

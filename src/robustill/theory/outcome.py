@@ -40,6 +40,10 @@ class Outcome:
         for name, value in values.items():
             self.curves.setdefault(name, []).append(value)
 
+    def of(self, case: Case) -> Outcome:
+        """Return the same measurements as those of another case."""
+        return Outcome(case, list(self.steps), {name: list(values) for name, values in self.curves.items()})
+
     @property
     def peak(self) -> float:
         """Highest robust test accuracy, of the moving average over three evaluations."""

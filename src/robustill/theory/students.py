@@ -22,7 +22,7 @@ class Students:
 
     Attributes:
         weights: Filters as columns `[R, d, H]`; the last row, along `v`, is zero.
-        signs: What each filter argues for, `[H]`, -1 or 1.
+        signs: What each filter argues for, `[H]`: 1, or 1 for the first half and -1 for the second.
         odd: Whether `phi` is the odd cubic.
     """
 
@@ -73,5 +73,4 @@ def train_step(students: Students, x: Tensor, target: Tensor, lr: float) -> None
 
 def cubed(students: Students, z: Tensor) -> Tensor:
     """Return the margin `f` `[..., n]` of responses `[..., n, P, H]`, which are overwritten."""
-    h = students.rectified(z)
-    return ((h * h * h) @ students.signs).sum(-1)
+    return (students.rectified(z).pow_(3) @ students.signs).sum(-1)
