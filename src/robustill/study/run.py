@@ -1,0 +1,247 @@
+"""A study from its file to its tables."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robustill.errors import RobustillError
+from robustill.recipe.files import read_toml
+from robustill.study import results
+from robustill.study.cells import Cell, Cells
+from robustill.study.files import load_study, to_toml
+from robustill.study.folder import Store
+from robustill.study.layers import Place
+from robustill.study.live import Display
+from robustill.study.local import Local, Machine
+from robustill.study.ray_runner import Ray
+from robustill.study.schedule import BLOCKED, BROKEN, DONE, QUEUED, Job, Runner, Schedule, jobs_of
+from robustill.study.search import Trial, best, search
+from robustill.study.summary import summarize, to_markdown
+from robustill.study.table import StudyTable
+from robustill.writing import make_folder, write_json, write_whole
+
+
+@dataclass(frozen=True)
+class Way:
+    """How cells are run.
+
+    Args:
+        jobs: Cells at once on this machine; what it carries when None.
+        ray: Address of a Ray cluster, `"auto"` or `"local"`; None for this machine.
+        retry_failed: Try again what failed in an earlier call.
+    """
+
+    jobs: int | None = None
+    ray: str | None = None
+    retry_failed: bool = False
+
+
+@dataclass
+class Study:
+    """An opened study.
+
+    Args:
+        table: Its file.
+        cells: What follows from it.
+        store: Where cells live.
+        out: Where its tables go.
+        jobs: What became of the cells that were run.
+    """
+
+    table: StudyTable
+    cells: Cells
+    store: Store
+    out: Path
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def look(self, only: Sequence[str] = (), *, retry_failed: bool = False) -> dict[str, Job]:
+        """Return what there is to do for the entries in `only`, or for all, without doing it."""
+        return jobs_of(self.cells.all(only), self.store, retry_failed=retry_failed)
+
+    def run(self, only: Sequence[str] = (), way: Way | None = None) -> dict[str, Any]:
+        """Run what is not done and return the summary; the tables are written whatever happens.
+
+        Raises:
+            RobustillError: The study is wrong, or cannot be written.
+            KeyboardInterrupt: It was told to stop; the message says how to go on.
+        """
+        cells = self.cells.all(only)
+        self._prepare()
+        try:
+            self._run(cells, way or Way())
+        finally:
+            summary = self.write()
+        return summary
+
+    def search(self, way: Way | None = None) -> dict[str, Any]:
+        """Run the search and evaluate its winner; return what `search.json` holds.
+
+        Raises:
+            RobustillError: The study has no search, is wrong, or cannot be written.
+            KeyboardInterrupt: It was told to stop; the message says how to go on.
+        """
+        way = way or Way()
+        self._prepare()
+        trials = search(self.cells, self.store, lambda batch: self._run(batch, way))
+        winner = best(trials)
+        cells = [self.cells.cell(winner.variant, cell.seed) for cell in winner.cells]
+        self._run(cells, way)
+        found = self._found(trials, winner, cells)
+        write_json(found, self.out / "search.json")
+        write_whole(self.out / "best.toml", [self.store.recipe(cells[0]).to_toml().encode()])
+        return found
+
+    def write(self) -> dict[str, Any]:
+        """Write the tables of all finished cells and return the summary.
+
+        Raises:
+            RobustillError: They cannot be written.
+        """
+        cells = self._rows_of_table()
+        rows = results.rows(cells, self.store)
+        table = self.table
+        summary = summarize(
+            rows, name=table.name, title=table.title, baseline=table.baseline, missing=self._missing(cells)
+        )
+        calibration = results.calibration_rows(cells, self.store)
+        results.write_csv(rows, self.out / "results.csv")
+        results.write_parquet(rows, self.out / "results.parquet")
+        if calibration:
+            results.write_csv(calibration, self.out / "calibration.csv")
+        else:
+            (self.out / "calibration.csv").unlink(missing_ok=True)
+        results.write_csv(results.cost_rows(cells, self.store), self.out / "costs.csv")
+        write_json(summary, self.out / "summary.json")
+        write_whole(self.out / "summary.md", [to_markdown(summary).encode()])
+        return summary
+
+    def _rows_of_table(self) -> list[Cell]:
+        """Return a cell for each row and seed; a teacher that several rows share is one cell, not several."""
+        return [self.cells.cell(v, seed) for v in self.cells.variants.values() for seed in self.cells.seeds(v)]
+
+    def _missing(self, cells: Sequence[Cell]) -> list[str]:
+        jobs = jobs_of(self.cells.all(), self.store)
+        found = []
+        for cell in cells:
+            job = jobs[cell.folder]
+            if job.state != DONE:
+                failed = job.state in (BROKEN, BLOCKED)
+                found.append(f"{cell.name}: {job.why}" if failed else f"{cell.name}: not run yet")
+        return found
+
+    def _run(self, cells: Sequence[Cell], way: Way) -> None:
+        needed = {id(each): each for cell in cells for each in (*_all_needs(cell), cell)}
+        jobs = jobs_of(needed.values(), self.store, retry_failed=way.retry_failed)
+        self.jobs |= jobs
+        if all(job.state in (DONE, BROKEN, BLOCKED) for job in jobs.values()):
+            return
+        runner = _runner(way, cells)
+        try:
+            for job in jobs.values():
+                if job.state == QUEUED:
+                    runner.check(job.cell.resources, job.cell.name)
+            with _terminations(), Display(jobs, self.out / "study.log") as board:
+                Schedule(jobs, self.store, runner, board, retries=self.table.retries).run()
+        finally:
+            runner.close()
+
+    def _prepare(self) -> None:
+        make_folder(self.store.root)
+        make_folder(self.out)
+        write_whole(self.out / "study.toml", [to_toml(self.table).encode()])
+
+    def _found(self, trials: Sequence[Trial], winner: Trial, cells: Sequence[Cell]) -> dict[str, Any]:
+        asked = self.table.search
+        assert asked is not None
+        rows = results.rows(cells, self.store)
+        summary = summarize(rows, name=self.table.name, title="", baseline=None, missing=[])
+        return {
+            "run": asked.run,
+            "metric": asked.metric,
+            "trials": [
+                {
+                    "number": trial.number,
+                    "settings": trial.settings,
+                    "validation": trial.value,
+                    "cells": [cell.folder for cell in trial.cells],
+                }
+                for trial in trials
+            ],
+            "best": {
+                "number": winner.number,
+                "settings": winner.settings,
+                "validation": winner.value,
+                "test": summary["runs"].get(winner.variant.name, {}),
+            },
+        }
+
+
+def open_study(
+    source: str | Path,
+    *,
+    out: Path | None = None,
+    cells: Path | None = None,
+    changes: Sequence[str] = (),
+    allowed: Sequence[Path] = (),
+) -> Study:
+    """Read a study and expand it; nothing is run or written.
+
+    Args:
+        source: A study file.
+        out: Folder of its tables; `runs/NAME` when None.
+        cells: Folder of its cells, which several studies may share; `out/cells` when None.
+        changes: As `load_study`.
+        allowed: Folders whose files may be named, besides the working folder and that of `source`.
+
+    Raises:
+        RobustillError: The study is wrong, or `out` belongs to another one.
+    """
+    table = load_study(source, changes)
+    folder = out if out is not None else Path("runs") / table.name
+    other = _name_in(folder)
+    if other is not None and other != table.name:
+        raise RobustillError(f"{folder} holds the study {other!r}, not {table.name!r}", "choose another --out")
+    place = Place(Path(source).parent, tuple(allowed))
+    return Study(table, Cells(table, place), Store(cells if cells is not None else folder / "cells"), folder)
+
+
+def _all_needs(cell: Cell) -> list[Cell]:
+    return [each for need in cell.needs.values() for each in (*_all_needs(need), need)]
+
+
+def _runner(way: Way, cells: Sequence[Cell]) -> Runner:
+    if way.ray is not None:
+        return Ray(way.ray)
+    return Local(Machine.here(gpus=any(cell.resources.gpus for cell in cells)), way.jobs)
+
+
+def _name_in(folder: Path) -> str | None:
+    path = folder / "study.toml"
+    if not path.is_file():
+        return None
+    # Its other keys may be those of another version.
+    name = read_toml(path).get("name")
+    return name if isinstance(name, str) else None
+
+
+@contextmanager
+def _terminations() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,129 @@
+"""The table of a study for people and programs: means over seeds, and differences to the baseline paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from robustill.study.spread import paired, spread
+
+Rows = Sequence[dict[str, Any]]
+_ROBUST = "robust"
+_NOTE = (
+    "Accuracy in %, mean ± standard deviation over seeds. Differences are paired by seed, in points, with 95% t "
+    "intervals, the p of the paired t-test and of the exact sign-flip test, which n seeds cannot bring below 2/2^n. "
+    "Nothing is corrected for the number of comparisons."
+)
+
+
+def summarize(rows: Rows, *, name: str, title: str, baseline: str | None, missing: Sequence[str]) -> dict[str, Any]:
+    """Return what `summary.json` holds.
+
+    Args:
+        rows: The tidy table.
+        name: Of the study.
+        title: Of the study.
+        baseline: Row that the others are compared with; None for no comparison.
+        missing: Cells without a result, with the reason.
+    """
+    values: dict[str, dict[str, dict[str, dict[int, float]]]] = {}
+    for row in rows:
+        of_run = values.setdefault(row["run"], {}).setdefault(row["student"], {})
+        of_run.setdefault(row["attack"], {})[row["seed"]] = row["accuracy"]
+    found: dict[str, Any] = {"schema": 1, "study": name, "title": title, "baseline": baseline, "missing": list(missing)}
+    found["runs"] = {
+        run: {
+            student: {
+                attack: {**spread(list(by_seed.values())), "seeds": {str(seed): v for seed, v in by_seed.items()}}
+                for attack, by_seed in attacks.items()
+            }
+            for student, attacks in students.items()
+        }
+        for run, students in values.items()
+    }
+    base = values.get(baseline, {}) if baseline is not None else {}
+    found["paired"] = {
+        run: {
+            student: {
+                attack: paired(by_seed, base.get(student, {}).get(attack, {})) for attack, by_seed in attacks.items()
+            }
+            for student, attacks in students.items()
+        }
+        for run, students in values.items()
+        if base and run != baseline
+    }
+    return found
+
+
+def table(summary: dict[str, Any], student: str) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of one student's table, as text."""
+    attacks = _attacks(summary, student)
+    base = summary["baseline"]
+    columns = ["run", "seeds", *(_called(attack) for attack in attacks)]
+    if summary["paired"]:
+        columns += [f"{_called(attacks[-1])} - {base}", "p (t)", "p (sign flip)"]
+    rows = []
+    for run, students in summary["runs"].items():
+        cells = students.get(student)
+        if cells is None:
+            continue
+        row = [run, str(max(each["n"] for each in cells.values()))]
+        row += [_percent(cells.get(attack)) for attack in attacks]
+        if summary["paired"]:
+            row += _difference(summary["paired"].get(run, {}).get(student, {}).get(attacks[-1]))
+        rows.append(row)
+    return columns, rows
+
+
+def to_markdown(summary: dict[str, Any]) -> str:
+    """Return `summary.md`."""
+    lines = [f"# {summary['title'] or summary['study']}", "", _NOTE]
+    for student, says in (("best", "Student chosen on the validation split"), ("last", "Student of the last epoch")):
+        columns, rows = table(summary, student)
+        if rows:
+            lines += ["", f"## {says}", "", _row(columns), _row(["---"] * len(columns)), *map(_row, rows)]
+    if summary["missing"]:
+        lines += ["", "## Not there", "", *(f"- {_text(each)}" for each in summary["missing"])]
+    return "\n".join(lines) + "\n"
+
+
+def students(summary: dict[str, Any]) -> list[str]:
+    """Return which students there are: best, and last if it was evaluated."""
+    return [s for s in ("best", "last") if any(s in each for each in summary["runs"].values())]
+
+
+def _attacks(summary: dict[str, Any], student: str) -> list[str]:
+    found = list(dict.fromkeys(a for each in summary["runs"].values() for a in each.get(student, {}) if a != _ROBUST))
+    # The worst case over one attack is that attack.
+    return [*found, _ROBUST] if len(found) > 2 else found
+
+
+def _called(attack: str) -> str:
+    return "worst case" if attack == _ROBUST else attack
+
+
+def _percent(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    return f"{100 * found['mean']:.2f}" + ("" if found["sd"] is None else f" ± {100 * found['sd']:.2f}")
+
+
+def _difference(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["-", "-", "-"]
+    text = f"{100 * found['difference']:+.2f}"
+    if found["interval"] is not None:
+        text += " [{:+.2f}, {:+.2f}]".format(*(100 * end for end in found["interval"]))
+    p = "-" if found["p"] is None else f"{found['p']:.3g}"
+    return [text, p, f"{found['p_sign_flip']:.3g}"]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_text, cells)) + " |"
+
+
+def _text(cell: str) -> str:
+    """A name or an error must not become markup."""
+    for sign, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
+        cell = cell.replace(sign, instead)
+    return cell

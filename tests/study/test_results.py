@@ -1,0 +1,98 @@
+"""Tables: what is in them, and that nothing else is."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from robustill.study import Study
+from robustill.study.schedule import Schedule, jobs_of
+from tests.study.small import TEACHERS, Inline, Silent, opened, pretend
+
+RUNS = '[runs.rslad]\nrecipe = "digits_rslad_cnn-small"\ngrid.method.alpha = [0.5, 1]\n' + TEACHERS
+ACCURACY = {"rslad[alpha=0.5]": (0.52, 0.61, 0.70), "rslad[alpha=1]": (0.50, 0.58, 0.66)}
+
+
+def accuracy(job: dict[str, Any]) -> float:
+    name, _, seed = job["name"].rpartition(" seed ")
+    return ACCURACY[name][int(seed)] if name in ACCURACY else 0.8
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    found = opened(tmp_path, RUNS, 'baseline = "rslad[alpha=1]"\ntitle = "A & <b>"')
+    found._prepare()
+    jobs = jobs_of(found.cells.all(), found.store)
+    Schedule(jobs, found.store, Inline(pretend(accuracy)), Silent(), retries=0).run()
+    found.write()
+    return found
+
+
+def test_a_row_for_each_cell_student_and_attack(study: Study) -> None:
+    with (study.out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == (6 + 2) * 2 * 3
+    assert len({(row["run"], row["seed"], row["student"], row["attack"]) for row in rows}) == len(rows)
+    row = next(
+        r for r in rows if (r["run"], r["seed"], r["student"], r["attack"]) == ("rslad[alpha=0.5]", "2", "last", "fgsm")
+    )
+    assert float(row["accuracy"]) == 0.70
+    assert row["set.method.alpha"] == "0.5"
+    assert row["teachers"] == "teacher=cell:robust"
+    assert (row["method"], row["architecture"], row["data"]) == ("rslad", "cnn_small", "digits")
+    assert (row["eps"], row["epoch"], row["images"]) == ("0.05", "2", "10")
+    assert not {name for name in row if "second" in name or "time" in name or "host" in name}
+
+
+def test_parquet_has_the_same_rows(study: Study) -> None:
+    table = pyarrow.parquet.read_table(study.out / "results.parquet")
+    with (study.out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert table.column_names == list(rows[0])
+    assert [float(row["accuracy"]) for row in rows] == table.column("accuracy").to_pylist()
+    assert [int(row["seed"]) for row in rows] == table.column("seed").to_pylist()
+
+
+def test_the_summary_has_what_follows_by_hand(study: Study) -> None:
+    summary = json.loads((study.out / "summary.json").read_text())
+    found = summary["runs"]["rslad[alpha=0.5]"]["best"]["robust"]
+    assert found["mean"] == pytest.approx(0.61)
+    assert found["sd"] == pytest.approx(0.09)
+    assert found["seeds"] == {"0": 0.52, "1": 0.61, "2": 0.70}
+    pair = summary["paired"]["rslad[alpha=0.5]"]["last"]["fgsm"]
+    assert pair["difference"] == pytest.approx(0.03)
+    assert pair["interval"] == pytest.approx([0.03 - 0.0248414, 0.03 + 0.0248414], abs=1e-6)
+    assert pair["p_sign_flip"] == 0.25
+    # Seed 7 of a teacher is no seed of the baseline.
+    assert summary["paired"]["robust"]["best"]["fgsm"] is None
+    assert "rslad[alpha=1]" not in summary["paired"]
+    assert summary["missing"] == []
+
+
+def test_the_page_says_it_to_people(study: Study) -> None:
+    text = (study.out / "summary.md").read_text()
+    assert "| rslad[alpha=0.5] | 3 | 61.00 ± 9.00 | 61.00 ± 9.00 | +3.00 [+0.52, +5.48] | 0.0351 | 0.25 |" in text
+    assert "| robust | 1 | 80.00 | 80.00 | - | - | - |" in text
+    assert text.count("## ") == 2
+
+
+def test_what_is_missing_is_said(study: Study) -> None:
+    cells = study.cells.all()
+    (study.store.of(cells[1]) / "result.json").unlink()
+    (study.store.of(cells[-1]) / "trained.json").unlink()
+    why = {"address": cells[-1].address, "error": "Odd", "message": "a <b>"}
+    (study.store.of(cells[-1]) / "failed.json").write_text(json.dumps(why))
+    summary = study.write()
+    assert summary["missing"] == [f"{cells[1].name}: not run yet", "clean seed 7: Odd: a <b>"]
+    assert summary["runs"]["rslad[alpha=0.5]"]["best"]["fgsm"]["n"] == 2
+    assert "- clean seed 7: Odd: a &lt;b&gt;" in (study.out / "summary.md").read_text()
+
+
+def test_a_study_without_any_result_has_tables_too(tmp_path: Path) -> None:
+    found = opened(tmp_path, RUNS)
+    found._prepare()
+    assert len(found.write()["missing"]) == 8
+    assert pyarrow.parquet.read_table(found.out / "results.parquet").num_rows == 0
