@@ -8,9 +8,12 @@ from robustill.report.entropy import draw_entropy
 from robustill.report.landscape import draw_landscape, draw_plane
 from robustill.report.learnability import draw_examples, draw_learnability
 from robustill.report.overfitting import draw_overfitting
+from robustill.report.page import Page, build_page, write_page
 from robustill.report.teachers import draw_teachers
 
 __all__ = [
+    "Page",
+    "build_page",
     "draw_accuracies",
     "draw_bracket",
     "draw_certified",
@@ -23,4 +26,5 @@ __all__ = [
     "draw_plane",
     "draw_responses",
     "draw_teachers",
+    "write_page",
 ]

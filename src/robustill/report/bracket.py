@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 _FOUND, _CERTIFIED = "C3", "C0"
 
 
@@ -34,7 +36,7 @@ def draw_bracket(calibration: dict[str, Any], path: Path) -> None:
     small, how = ", a small sample" if points["small_sample"] else "", calibration["bounds"] or "nothing"
     about = f"{points['count']} of {calibration['images']} images, those that {right[points['right']]} right{small}"
     figure.suptitle(f"{calibration['data']}: {about}; certified by {how}", fontsize=10)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _draw_gap(axes: Any, calibration: dict[str, Any]) -> None:

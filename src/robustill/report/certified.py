@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 
 def draw_certified(certification: dict[str, Any], path: Path) -> None:
     """Draw certified accuracy over the radius, below the accuracy that attacks leave, or the curve of smoothing.
@@ -31,7 +33,7 @@ def draw_certified(certification: dict[str, Any], path: Path) -> None:
     axes.set_title(f"{certification['data']}, {certification['images']} images{small}", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _draw_bracket(axes: Any, certification: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 
 def draw_curve(evaluation: dict[str, Any], path: Path) -> None:
     """Draw the `curve` of an `evaluation.json` with its 95% intervals, from the clean accuracy on.
@@ -27,4 +29,4 @@ def draw_curve(evaluation: dict[str, Any], path: Path) -> None:
     axes.set(xlim=(0, None), ylim=(0, 100), title=f"{evaluation['data']}, {evaluation['images']} images, worst case")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)

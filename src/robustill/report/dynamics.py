@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 _RESPONSES = {
     "signal": ("signal", "C0", "-"),
     "noise_unlearnable": ("noise, unlearnable samples", "C3", "-"),
@@ -37,7 +39,7 @@ def draw_accuracies(simulation: dict[str, Any], path: Path) -> None:
             axes.set_ylim(0, 103)
     panels[0][0].legend(title="unlearnable", fontsize=8, title_fontsize=8, loc="lower right")
     figure.suptitle(_title(simulation), fontsize=9)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def draw_responses(simulation: dict[str, Any], path: Path) -> None:
@@ -61,7 +63,7 @@ def draw_responses(simulation: dict[str, Any], path: Path) -> None:
     panels[0][0].set_ylabel("largest response of a filter")
     figure.legend(*panels[0][0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
     figure.suptitle(f"{_title(simulation)}, unlearnable {share:g}", fontsize=9)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _panels(rows: int, teachers: Sequence[str], top: float | None) -> tuple[Any, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 _KINDS = {
     "right": ("sure of the learnable, right side", "o", "C0"),
     "wrong": ("wrong side of the unlearnable", "X", "C3"),
@@ -53,7 +55,7 @@ def draw_entropy(simulation: dict[str, Any], path: Path) -> None:
     axes.title.set_fontsize(9)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="upper left")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _kind(run: dict[str, Any]) -> str:

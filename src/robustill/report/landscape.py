@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 
 def draw_landscape(landscape: dict[str, Any], path: Path) -> None:
     """Draw loss, rise of the loss and robust accuracy along random directions, a line per run.
@@ -35,7 +37,7 @@ def draw_landscape(landscape: dict[str, Any], path: Path) -> None:
     panels[1].legend(fontsize=8, title=f"rise at r = {landscape['settings']['flatness_at']:g}", title_fontsize=8)
     panels[2].set_ylim(0, 100)
     figure.suptitle(_title(landscape), fontsize=9)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def draw_plane(landscape: dict[str, Any], path: Path) -> None:
@@ -64,7 +66,7 @@ def draw_plane(landscape: dict[str, Any], path: Path) -> None:
     panels[0].set_ylabel("r along d2")
     figure.colorbar(filled, ax=list(panels), label="rise g - g(0)", ticks=levels, format="%g")
     figure.suptitle(_title(landscape, plane=True), fontsize=9)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _band(axes: Any, radii: Sequence[float], curves: Sequence[Sequence[float]], color: str, label: str) -> None:

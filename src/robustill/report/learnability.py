@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 _WRONG, _RIGHT, _BETWEEN = "C3", "C0", "0.7"
 
 
@@ -42,7 +44,7 @@ def draw_learnability(summary: dict[str, Any], path: Path) -> None:
         f"{summary['eps']:.4g}, {count} reference{'s' * (count > 1)}",
         fontsize=10,
     )
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _draw_classes(axes: Any, classes: list[dict[str, Any]]) -> None:
@@ -86,7 +88,7 @@ def draw_examples(picture: dict[str, Any], path: Path) -> None:
                 other = image["seen_as"] not in (None, image["caption"])
                 text = f"{image['caption']}\nseen as {image['seen_as']}" if other else image["caption"]
                 axes.set_title(text, fontsize=7, color=_WRONG if other else "black")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _filled(images: list[Any], columns: int) -> list[Any]:

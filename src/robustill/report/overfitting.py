@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 _TRAIN = {
     "all": ("training images", "C1"),
     "learnable": ("learnable training images", "C2"),
@@ -40,7 +42,7 @@ def draw_overfitting(overfitting: dict[str, Any], path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, title="robust accuracy on", title_fontsize=8)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _title(overfitting: dict[str, Any]) -> str:

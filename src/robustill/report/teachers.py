@@ -6,6 +6,8 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+from robustill.report.figure import save_figure
+
 _SURFACES = {
     "clean": ("clean images", "o", "C0"),
     "student": ("crafted on the student", "s", "C3"),
@@ -47,7 +49,7 @@ def draw_teachers(ranking: dict[str, Any], path: Path) -> None:
         f"{ranking['criterion'].replace('_', ' ')}, {_SURFACES[ranking['surface']][0]}",
         fontsize=9,
     )
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _draw_one(axes: Any, k: int, teacher: dict[str, Any], surface: str) -> None:

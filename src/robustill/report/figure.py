@@ -1,0 +1,32 @@
+"""Saving figures: whole or not at all, and with names from files taken as plain text."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustill.terminal import printable
+from robustill.writing import make_folder, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a figure at once, in the format that the file's ending names.
+
+    Raises:
+        WriteError: The disk is full, or the folder cannot be written.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        # A class may be called "$\frac": no formula, and no error.
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dpi, format=path.suffix.removeprefix("."))
+    make_folder(path.parent)
+    write_whole(path, [drawn.getvalue()])
