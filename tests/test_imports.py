@@ -11,7 +11,9 @@ ROOT = Path(robustill.__file__).parent
 # Bottom to top; what is not a folder of this name is a file.
 ORDER = [
     "errors",
+    "terminal",
     "progress",
+    "writing",
     "inputs",
     "losses",
     "attacks",

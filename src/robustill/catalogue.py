@@ -40,4 +40,5 @@ def recipes() -> list[tuple[str, str]]:
     """Return the shipped recipes with their titles."""
     from robustill.recipe import shipped_recipes
 
-    return [(name, tomllib.loads(path.read_text()).get("title", "")) for name, path in shipped_recipes().items()]
+    found = {name: tomllib.loads(path.read_text(encoding="utf-8")) for name, path in shipped_recipes().items()}
+    return [(name, tree.get("title", "")) for name, tree in found.items()]

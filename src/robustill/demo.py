@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustill.recipe import load_recipe
-from robustill.runs import evaluate_target, run_recipe
+from robustill.runs import evaluate_target, run_recipe, write_gallery
 
 _RUNS = (
     ("clean teacher (large)", "digits_standard_cnn-wide", "teacher_nat"),
@@ -30,12 +30,22 @@ def run_demo(out: Path, *, seed: int = 0) -> tuple[str, list[str], list[tuple[st
             low, high = found.interval(what)
             cells.append(f"{100 * found.accuracy(what):.1f} ({100 * low:.0f}-{100 * high:.0f})")
         rows.append((label, *cells, f"{100 * found.wra():.1f}"))
+    _write_report(out)
     attacks = ", ".join(name for name in found.verdicts if name != "clean")
     title = (
         f"Share of right predictions on {len(found.robust)} test digits, in percent (95% interval).\n"
         f"Attacked: every pixel changed by up to {found.eps:g} of its range, the worst of {attacks}."
     )
     return title, ["network", "clean", "attacked", "mean"], rows
+
+
+def _write_report(out: Path) -> None:
+    """Write `report.html`: the student beside its teachers and beside the same student without them."""
+    from robustill.report import build_page, write_page
+
+    folders = [out / folder for _, _, folder in reversed(_RUNS)]
+    write_gallery(out / "bmtard")
+    write_page(build_page(folders), out / "report.html")
 
 
 def _begun(folder: Path) -> bool:

@@ -21,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from robustill.terminal import printable
+
 _LINE_EVERY_S = 15.0
 
 
@@ -29,6 +31,7 @@ class Bar:
 
     def __init__(self, label: str, total: int, done: int, progress: Progress | None, percent: bool = False) -> None:
         self._percent = percent
+        label = printable(label)
         self._label, self._total, self._done, self._start_done = label, total, done, done
         self._progress, self._text = progress, ""
         self._task = progress.add_task(label, total=total, completed=done, note="") if progress else None
@@ -51,7 +54,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Show `text` behind the bar."""
-        self._text = text
+        self._text = printable(text)
         self.draw()
 
     def draw(self) -> None:
@@ -89,8 +92,10 @@ def bar(label: str, total: int, *, done: int = 0, show: bool = True, percent: bo
         yield Bar(label, total, done, None, percent)
         return
     count = TaskProgressColumn() if percent else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as shown:
+    # Names of data sets and networks are no markup.
+    label_column, note = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[note]}"))
+    columns = (label_column, BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn(), note)
+    with Progress(*columns, console=console) as shown:
         running = Bar(label, total, done, shown, percent)
         yield running
         running.draw()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from robustill.errors import CheckpointError, InputError, RecipeError, RobustillError
 from robustill.recipe import Recipe, load_recipe
+from robustill.terminal import printable
+from robustill.writing import make_folder as make_folder
+from robustill.writing import write_json, write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from robustill.methods import Method
     from robustill.training import TrainResult
 
+_STUDENT, _GALLERY = "student.safetensors", "gallery.json"
+
 
 def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train `recipe` into `folder`, which gets `recipe.toml` with every default written out.
@@ -26,24 +32,31 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: 
     Raises:
         RobustillError: As `Recipe.build` and `train`.
     """
+    from robustill.training.checkpoint import has_checkpoint
+    from robustill.training.lock import hold
+
+    if resume and not has_checkpoint(folder):
+        raise CheckpointError(f"no checkpoint in {folder}", "start the run without --resume")
+    with hold(folder):
+        return _run_recipe(recipe, folder, resume, progress)
+
+
+def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool) -> TrainResult:
+    from robustill.evaluation import is_first
     from robustill.training import train
+    from robustill.training.checkpoint import has_checkpoint
 
     written = folder / "recipe.toml"
-    if (folder / "last.pt").exists():
+    if has_checkpoint(folder):
         if not resume:
             raise CheckpointError(f"{folder} already holds a run", "pass --resume to go on, or choose another --out")
         _check_same_recipe(recipe, written)
-    elif resume:
-        raise CheckpointError(f"no checkpoint in {folder}", "start the run without --resume")
     method, data = recipe.build()
     _check_teachers(method, data)
-    make_folder(folder)
-    if not (folder / "last.pt").exists():
-        temporary = written.with_suffix(".tmp")
-        temporary.write_text(recipe.to_toml(), encoding="utf-8")
-        os.replace(temporary, written)
+    if is_first() and not has_checkpoint(folder):
+        write_whole(written, [_toml(recipe)])
     result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
-    if recipe.training.overfitting.images:
+    if recipe.training.overfitting.images and is_first():
         from robustill.diagnostics.overfitting import record_overfitting
         from robustill.report import draw_overfitting
 
@@ -51,17 +64,25 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: 
     return result
 
 
+def _toml(recipe: Recipe) -> bytes:
+    try:
+        return recipe.to_toml().encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RecipeError("a path in the recipe is not valid UTF-8", "rename the file or folder") from error
+
+
 def _check_teachers(method: Method, data: Data) -> None:
     import torch
 
     from robustill.diagnostics import chance_warning
+    from robustill.evaluation import is_first
     from robustill.training.networks import check_networks, pretrained
 
     check_networks(method, data, torch.device("cpu"))
     for name, network in pretrained(method).items():
         warning = chance_warning(name, network, data)
-        if warning is not None:
-            sys.stderr.write(f"warning: {warning}\n")
+        if warning is not None and is_first():
+            sys.stderr.write(f"warning: {printable(warning)}\n")
 
 
 def _check_same_recipe(recipe: Recipe, written: Path) -> None:
@@ -188,18 +209,6 @@ def evaluate_target(
     return result
 
 
-def make_folder(folder: Path) -> None:
-    """Create a run folder.
-
-    Raises:
-        RobustillError: It cannot be created or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RobustillError(f"cannot create the folder {folder}: {error.strerror}", "choose another --out") from error
-
-
 def _data(recipe: Recipe | None, data: str | None, root: str | None) -> Data:
     from robustill.data import load_data
 
@@ -236,3 +245,54 @@ def _attacks(attacks: str | None, recipe: Recipe | None) -> tuple[str, ...]:
     if attacks is not None:
         return tuple(name.strip() for name in attacks.split(",") if name.strip())
     return recipe.evaluation.attacks if recipe is not None else ("fgsm", "pgd20", "cw")
+
+
+def write_gallery(folder: Path) -> str | None:
+    """Write `gallery.json` of a run folder, for its report; return why there is none, or None.
+
+    What is there already is kept if it is of the same weights, radius and teachers.
+    """
+    from robustill.evaluation.gallery import gallery
+    from robustill.models import file_digest, load_model
+
+    if not all((folder / name).is_file() for name in ("recipe.toml", _STUDENT)):
+        return f"there is no recipe.toml or no {_STUDENT}"
+    try:
+        recipe = load_recipe(folder)
+        eps, norm = recipe.eps(), _norm(None, recipe)
+        about = {"weights": file_digest(folder / _STUDENT), "teachers": recipe.model_dump(mode="json")["teachers"]}
+        if _known(folder / _GALLERY, {**about, "eps": eps, "norm": norm}):
+            return None
+        data = _data(recipe, None, None)
+        student = load_model(folder / _STUDENT, num_classes=data.num_classes, shape=data.shape)
+        teachers, missing = _teachers(recipe, data)
+        found = gallery(student, teachers, data, eps=eps, norm=norm)  # type: ignore[arg-type]
+        write_json({**found, **about, "missing": missing}, folder / _GALLERY)
+    except RobustillError as error:
+        return error.message
+    return None
+
+
+def _teachers(recipe: Recipe, data: Data) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the teachers that can be loaded, and why others cannot."""
+    from robustill.recipe.networks import teacher_networks
+
+    found: dict[str, Any] = {}
+    missing = {}
+    for name, source in recipe.teachers.items():
+        try:
+            networks = teacher_networks(source, data)
+        except RobustillError as error:
+            missing[name] = error.message
+            continue
+        several = {f"{name} {k}": each for k, each in enumerate(networks, 1)} if isinstance(networks, list) else {}
+        found |= several or {name: networks}
+    return found, missing
+
+
+def _known(path: Path, wanted: dict[str, Any]) -> bool:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return not found["missing"] and all(found[key] == value for key, value in wanted.items())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -98,6 +98,7 @@ def test_nothing_to_resume(robustill: Robustill) -> None:
 def test_a_damaged_checkpoint(robustill: Robustill) -> None:
     robustill("train", "digits_standard_cnn-small", *QUICK, "--out", "run")
     Path("run/last.pt").write_bytes(Path("run/last.pt").read_bytes()[:1000])
+    Path("run/last.previous.pt").unlink()
     refused(robustill("train", "run", "--resume"), "run/last.pt is damaged", "hint:")
 
 
@@ -128,6 +129,8 @@ def test_the_demo_trains_four_networks_and_goes_on_where_it_was(
     }
     assert "Share of right predictions on 50 test digits" in first.out
     assert first.out.count("\u2502") == 4 * 5
+    assert Path("story/report.html").read_text().count('<h2 id="run-') == 4
+    assert f"wrote {Path('story/report.html')}" in first.out
     before = Path("story/bmtard/metrics.jsonl").read_bytes()
     again = robustill("demo", "--out", "story")
     assert again.out == first.out

@@ -138,7 +138,8 @@ def test_rows_in_flight_of_all_files_go_on(tmp_path: Path) -> None:
         store = VerdictStore(tmp_path, {"a": 1}, 8, (process, 2))
         own = torch.arange(8)[process::2][1:3]
         store.level("s")[process::2] = 1
-        store.flying = {"s#0": {"index": own, "x": 10 * own.float()}}
+        others = dict.fromkeys(("number", "y", "x_adv", "fallen", "left"), own)
+        store.flying = {"s#0": {**others, "index": own, "x": 10 * own.float()}}
         store.save()
     one = VerdictStore(tmp_path, {"a": 1}, 8)
     state = one.rows_of("s#0", torch.tensor([2, 3, 4, 7]), torch.device("cpu"))

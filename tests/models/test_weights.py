@@ -17,6 +17,8 @@ from torch import nn
 
 from robustill.errors import ModelError
 from robustill.models import Classifier, Frozen, build_model, file_digest, load_model, model_digest, save_model
+from robustill.models.seal import SEAL
+from robustill.writing import WriteError
 
 
 def small(seed: int = 0, **arguments: object) -> Classifier:
@@ -25,9 +27,9 @@ def small(seed: int = 0, **arguments: object) -> Classifier:
 
 
 def rewrite(path: Path, **changes: str | None) -> Path:
-    """Write the file again with other metadata; None removes an entry."""
+    """Write the file again with other metadata, without its checksum; None removes an entry."""
     with safetensors.safe_open(path, "pt") as file:
-        metadata = dict(file.metadata() or {})
+        metadata = {key: value for key, value in (file.metadata() or {}).items() if key != SEAL}
     for key, value in changes.items():
         metadata.pop(key) if value is None else metadata.update({key: value})
     safetensors.torch.save_file(safetensors.torch.load(path.read_bytes()), path, metadata=metadata)
@@ -113,10 +115,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     old = save_model(small(), path)
 
     def full_disk(_: int) -> None:
-        raise OSError("no space left on device")
+        raise OSError(28, "no space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(WriteError, match="no space"):
         save_model(small(seed=1), path)
     assert file_digest(path) == old
     assert [each.name for each in tmp_path.iterdir()] == ["m.safetensors"]
@@ -210,7 +212,7 @@ def test_integer_weights_are_refused(tmp_path: Path) -> None:
     save_model(small(), path)
     tensors = safetensors.torch.load(path.read_bytes())
     with safetensors.safe_open(path, "pt") as file:
-        metadata = file.metadata()
+        metadata = {key: value for key, value in file.metadata().items() if key != SEAL}
     tensors["conv1.weight"] = tensors["conv1.weight"].int()
     safetensors.torch.save_file(tensors, path, metadata=metadata)
     with pytest.raises(ModelError, match=r"other type: conv1.weight is torch.int32"):

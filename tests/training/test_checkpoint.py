@@ -16,11 +16,13 @@ from robustill.methods import Standard
 from robustill.models import build_model
 from robustill.training import Settings, train
 from robustill.training.checkpoint import (
+    previous_of,
     random_state,
     read_checkpoint,
     restore_random_state,
     save_checkpoint,
 )
+from robustill.writing import WriteError
 
 SHORT = Settings.model_validate({"epochs": 1, "batch_size": 48, "optimizer": {"lr": 0.02}})
 
@@ -102,9 +104,9 @@ def test_a_checkpoint_that_would_run_a_program_is_refused(
 
 def test_a_file_of_other_code(run: Path, tiny_data: Data) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(2)}}, run / "last.pt")
-    assert "not a robustill checkpoint of format 2" in resume(run, tiny_data)
+    assert "not a robustill checkpoint of format 3" in resume(run, tiny_data)
     torch.save([1, 2], run / "last.pt")
-    assert "not a robustill checkpoint of format 2" in resume(run, tiny_data)
+    assert "not a robustill checkpoint of format 3" in resume(run, tiny_data)
 
 
 @pytest.mark.parametrize("state", [{}, {"settings": 3}, {"settings": {}, "digests": {}}])
@@ -136,7 +138,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         save_checkpoint({"epoch": 2}, path)
     assert read_checkpoint(path)["epoch"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
@@ -153,12 +155,14 @@ def test_the_old_checkpoint_is_there_until_the_new_one_is_whole(
     replace = os.replace
 
     def looking(source: Path, target: Path) -> None:
-        seen.append((read_checkpoint(Path(source))["epoch"], read_checkpoint(Path(target))["epoch"]))
+        assert read_checkpoint(path)["epoch"] == 1
+        seen.append((Path(target).name, read_checkpoint(Path(source))["epoch"]))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", looking)
     save_checkpoint({"epoch": 2}, path)
-    assert seen == [(2, 1)]
+    assert seen == [("last.previous.pt", 1), ("last.pt", 2)]
+    assert [read_checkpoint(each)["epoch"] for each in (path, previous_of(path))] == [2, 1]
 
 
 def test_every_global_generator_is_kept(tmp_path: Path) -> None:

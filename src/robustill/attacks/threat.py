@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from robustill.attacks.share import current_share
 from robustill.errors import InputError
 from robustill.inputs import check_images
 
@@ -109,11 +110,19 @@ def l2_direction(grad: Tensor) -> Tensor:
 
 
 def draw(sample: Callable[..., Tensor], x: Tensor, generator: Generators) -> Tensor:
-    """Draw noise shaped like `x` with `torch.rand` or `torch.randn` from the given source."""
+    """Draw noise shaped like `x` with `torch.rand` or `torch.randn` from the given source.
+
+    Where `x` is one process's share of a batch, the noise is drawn for the whole batch: so every process draws the same
+    numbers, and each image gets those that it would get in one process.
+    """
+    share = current_share()
+    mine, shape = slice(None), x.shape
+    if share is not None and share.rows == len(x):
+        mine, shape = slice(share.start, share.stop), torch.Size((share.total, *x.shape[1:]))
     if generator is None:
-        return sample(x.shape, dtype=x.dtype, device=x.device)
+        return sample(shape, dtype=x.dtype, device=x.device)[mine]
     if isinstance(generator, torch.Generator):
-        return sample(x.shape, dtype=x.dtype, generator=generator, device=generator.device).to(x.device)
+        return sample(shape, dtype=x.dtype, generator=generator, device=generator.device)[mine].to(x.device)
     if len(generator) != len(x):
         raise InputError(f"{len(generator)} generators for {len(x)} images", "give one per image, or a single one")
     rows = [sample(x.shape[1:], dtype=x.dtype, generator=g, device=g.device) for g in generator]

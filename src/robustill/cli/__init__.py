@@ -15,20 +15,31 @@ from robustill.cli import (  # noqa: F401
     landscape,
     look,
     rank_teachers,
+    report,
     simulate,
+    study,
     train,
     unlearnable,
 )
 from robustill.cli.app import app
 from robustill.errors import RobustillError
+from robustill.terminal import printable
 
 __all__ = ["app", "main"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; user errors print one message and exit with 1, an interrupt with 130."""
+    """Run the command line; errors of users and of the machine print one message and exit with 1, an interrupt 130."""
     try:
         app(args=arguments)
     except RobustillError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
+        _tell(str(error))
+    except OSError as error:
+        # A file or folder that the machine refuses is no mistake of the program.
+        what = f"{error.strerror or error}: {error.filename}" if error.filename is not None else str(error)
+        _tell(f"{what}\n  hint: check the path, its permissions and the disk")
+
+
+def _tell(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(printable(text))}", highlight=False)
+    sys.exit(1)

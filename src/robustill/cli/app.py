@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 # As in a user's day; a verb that is not here comes last.
 _ORDER = (
     "demo", "train", "evaluate", "calibrate", "certify", "unlearnable", "rank-teachers", "simulate", "landscape",
-    "list", "doctor",
+    "report", "study", "list", "doctor",
 )  # fmt: skip
 
 
@@ -24,8 +25,9 @@ class _Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            # Typer would exit without the message, which says how to go on.
-            sys.stderr.write(f"{str(error) or 'interrupted'}\n")
+            # Typer would exit without the message, which says how to go on; one process of several says it.
+            if os.environ.get("RANK", "0") == "0":
+                sys.stderr.write(f"{str(error) or 'interrupted'}\n")
             raise typer.Exit(130) from error
 
 

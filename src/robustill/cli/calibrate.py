@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, app
-from robustill.cli.tables import print_json, print_table
+from robustill.cli.tables import plain, print_json, print_table
 from robustill.cli.targets import check_format, find_targets, image_count
 
 
@@ -114,7 +113,7 @@ def _print(student: str, teacher: str, values: dict[str, Any], out: Path | None)
     elif points["small_sample"]:
         console.print(f"[bold red]small sample:[/] {points['count']} images; intervals are too narrow", highlight=False)
     if out is not None:
-        console.print(f"{escape(str(out))}: calibration.json and a figure, {values['seconds']:g} s", highlight=False)
+        console.print(f"{plain(str(out))}: calibration.json and a figure, {values['seconds']:g} s", highlight=False)
 
 
 def _clean_row(clean: dict[str, Any]) -> tuple[str, ...]:

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, app
-from robustill.cli.tables import print_json, print_table
+from robustill.cli.tables import plain, print_json, print_table
 from robustill.cli.targets import check_format, find_targets, image_count
 
 
@@ -99,7 +98,7 @@ def _print(model: str, values: dict[str, Any], out: Path | None) -> None:
     if values["small_sample"]:
         console.print(f"[bold red]small sample:[/] {values['images']} images", highlight=False)
     if out is not None:
-        console.print(f"{escape(str(out))}: certification.json and a figure, {values['seconds']:g} s", highlight=False)
+        console.print(f"{plain(str(out))}: certification.json and a figure, {values['seconds']:g} s", highlight=False)
 
 
 def _cells(entry: dict[str, Any] | None) -> tuple[str, str]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, app
-from robustill.cli.tables import number, print_json, print_table
+from robustill.cli.tables import number, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from robustill.evaluation import Evaluation
@@ -99,7 +98,7 @@ def _print_evaluation(target: str, split: str, result: Evaluation) -> None:
     console = Console(soft_wrap=True)
     if result.labels is not None:
         name, accuracy = result.worst_class()
-        console.print(f"weakest class: {escape(name)}, {100 * accuracy:.2f} under all attacks", highlight=False)
+        console.print(f"weakest class: {plain(name)}, {100 * accuracy:.2f} under all attacks", highlight=False)
     if result.curve is not None:
         attacks = ", ".join(result.curve.attacks)
         print_table(
@@ -107,7 +106,7 @@ def _print_evaluation(target: str, split: str, result: Evaluation) -> None:
         )
     fired = [check for check in result.checks if check.fired]
     for check in fired:
-        console.print(f"[bold red]{check.name}:[/] {escape(check.says)}", highlight=False)
+        console.print(f"[bold red]{check.name}:[/] {plain(check.says)}", highlight=False)
     if result.checks and not fired:
         names = ", ".join(check.name for check in result.checks)
         console.print(f"checks without a finding: {names}", highlight=False)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, app
-from robustill.cli.tables import number, print_json, print_table
+from robustill.cli.tables import number, plain, print_json, print_table
 from robustill.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ def landscape(
     from robustill.diagnostics.landscapes import landscape as look
     from robustill.models import load_model
     from robustill.report.landscape import draw_landscape, draw_plane
-    from robustill.runs import make_folder
     from robustill.training.device import cpu_threads, find_device
+    from robustill.writing import make_folder
 
     if figures not in _FORMATS:
         raise InputError(f"there is no figure format {figures!r}", nearest(figures, _FORMATS))
@@ -171,7 +170,7 @@ def _print(result: dict[str, Any], out: Path) -> None:
     print_table(title, ["", "loss", "robust, %", "loss rises by", "robust falls by, %"], rows)
     console = Console(soft_wrap=True)
     console.print(f"batch norm: {settings['batch_norm']}", highlight=False)
-    console.print(f"{escape(str(out))}: landscape.json and figures", highlight=False)
+    console.print(f"{plain(str(out))}: landscape.json and figures", highlight=False)
 
 
 def _cell(spread: dict[str, Any], scale: float, digits: int) -> str:

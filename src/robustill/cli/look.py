@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, app
-from robustill.cli.tables import number, print_json, print_table, write_json
+from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
 
 
@@ -77,6 +76,6 @@ def doctor(
         for title, rows in report.tables:
             print_table(title, ["", ""], rows, header=False)
         for problem in report.problems:
-            Console(stderr=True, soft_wrap=True).print(f"[red]problem:[/] {escape(problem)}", highlight=False)
+            Console(stderr=True, soft_wrap=True).print(f"[red]problem:[/] {plain(problem)}", highlight=False)
     if report.problems:
         raise typer.Exit(1)

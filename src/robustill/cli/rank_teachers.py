@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, Set, app
-from robustill.cli.tables import number, print_json, print_table, write_json
+from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.cli.unlearnable import check_format
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def _print(found: dict[str, Any], out: Path) -> None:
     console = Console(soft_wrap=True)
     for says in _remarks(found, places):
         console.print(says, highlight=False)
-    console.print(f"{escape(str(out))}: teachers.json, unlearnable.json and a figure", highlight=False)
+    console.print(f"{plain(str(out))}: teachers.json, unlearnable.json and a figure", highlight=False)
 
 
 def _entropies(teacher: dict[str, Any], place: dict[str, Any] | None, surface: str) -> tuple[str, ...]:
@@ -179,7 +178,7 @@ def _answers(teacher: dict[str, Any], surface: str) -> tuple[str, ...]:
 
 def _remarks(found: dict[str, Any], places: dict[str, dict[str, Any]]) -> list[str]:
     remarks = [
-        f"[bold]dropped:[/] {escape(each['name'])}: {escape(reason)}"
+        f"[bold]dropped:[/] {plain(each['name'])}: {plain(reason)}"
         for each in found["teachers"]
         for reason in each["dropped"]
     ]
@@ -190,15 +189,15 @@ def _remarks(found: dict[str, Any], places: dict[str, dict[str, Any]]) -> list[s
             "--gate-informative, --gate-wrong"
         )
     elif places[first]["tied_with"]:
-        others = escape(", ".join(places[first]["tied_with"]))
+        others = plain(", ".join(places[first]["tied_with"]))
         remarks.append(
-            f"[bold]tied:[/] {escape(first)} with {others}: their intervals overlap; the order among them is by robust "
+            f"[bold]tied:[/] {plain(first)} with {others}: their intervals overlap; the order among them is by robust "
             "accuracy on L"
         )
     for each in found["disagreements"]:
         remarks.append(
-            f"[bold red]surfaces disagree:[/] {each['surface']} prefers {escape(each['prefers'])}, "
-            f"{each['other_surface']} prefers {escape(each['other_prefers'])}: choose --surface by what the method "
+            f"[bold red]surfaces disagree:[/] {each['surface']} prefers {plain(each['prefers'])}, "
+            f"{each['other_surface']} prefers {plain(each['other_prefers'])}: choose --surface by what the method "
             "shows its teacher"
         )
     return remarks

@@ -58,7 +58,7 @@ def opened(asked: Asked) -> tuple[Recipe, Data]:
     """
     from robustill.diagnostics.learnability.find import check_attack
     from robustill.recipe import load_recipe
-    from robustill.runs import make_folder
+    from robustill.writing import make_folder
 
     recipe = load_recipe(asked.student, asked.changes)
     check_attack(asked.attack, _radius(recipe, asked.eps), _norm(recipe))

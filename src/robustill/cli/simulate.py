@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, app
-from robustill.cli.tables import number, print_json, print_table, write_json
+from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def simulate(
     Mind the threat models: the adversary of training moves only the signal's coordinate, that of the test all. Trained
     against the latter, this student did not overfit where it was tried; this is no model of PGD adversarial training.
 
-    Writes simulation.json, accuracies, responses and entropy (figures); all runs learn side by side, in about a minute.
+    Writes simulation.json, accuracies, responses and entropy (figures); all runs learn side by side, in half a minute.
 
     Example: robustill simulate --p-unlearnable 0,0.05,0.1,0.15,0.2 --figures png
     """
@@ -124,8 +123,8 @@ def simulate(
 
 def _run(cases: Sequence[Case], swept: Sequence[Case], settings: Settings, workers: int, out: Path) -> dict[str, Any]:
     """Run all cases, the grid's first; `simulation.json` is written whenever a batch is finished."""
-    from robustill.runs import make_folder
     from robustill.theory import check_cases, record, simulate
+    from robustill.writing import make_folder
 
     check_cases(cases)
     check_cases([*cases, *swept])
@@ -175,8 +174,8 @@ def _print(found: dict[str, Any], out: Path) -> None:
             f"{rho['contrast_with_all']}",
             highlight=False,
         )
-    console.print(f"[bold]mind:[/] {escape(found['caveat'])}", highlight=False)
-    console.print(f"{escape(str(out))}: simulation.json and figures, {found['seconds']:g} s", highlight=False)
+    console.print(f"[bold]mind:[/] {plain(found['caveat'])}", highlight=False)
+    console.print(f"{plain(str(out))}: simulation.json and figures, {found['seconds']:g} s", highlight=False)
 
 
 def _cells(found: dict[str, Any], teacher: str, share: float, keys: Iterable[str]) -> list[str]:

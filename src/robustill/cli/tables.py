@@ -10,20 +10,32 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from robustill import writing
 from robustill.errors import InputError
+from robustill.terminal import printable
+from robustill.writing import make_folder
 
 
 def print_table(title: str, columns: list[str], rows: list[Any], *, header: bool = True) -> None:
     """Print a table with its title as a line of its own above."""
     console = Console()
     # As a line of its own, the title is not broken at the width of the table.
-    console.print(escape(title), style="italic", soft_wrap=True)
+    console.print(plain(title), style="italic", soft_wrap=True)
     table = Table(show_header=header)
     for k, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="right" if k and header and _numeric(rows, k) else "left")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(plain, row))
     console.print(table)
+
+
+def plain(text: str) -> str:
+    r"""Return text for rich that shows as it is: no markup, and nothing that steers the terminal.
+
+    >>> plain("[red]cat\x1b[2J")
+    '\\[red]cat\\x1b[2J'
+    """
+    return escape(printable(text))
 
 
 def number(option: str, text: str) -> float:
@@ -49,12 +61,8 @@ def print_json(value: Any) -> None:
 
 def write_json(value: Any, path: Path) -> None:
     """Write a JSON file, and its folder if need be."""
-    import json
-
-    from robustill.runs import make_folder
-
     make_folder(path.parent)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    writing.write_json(value, path)
 
 
 def _numeric(rows: list[Any], column: int) -> bool:

@@ -9,6 +9,8 @@ import typer
 
 from robustill.cli.app import Json, Set, app
 from robustill.cli.tables import print_json, print_table, write_json
+from robustill.errors import InputError
+from robustill.terminal import printable
 
 
 @app.command()
@@ -19,13 +21,14 @@ def demo(
     """The whole story on the embedded digits, in about a minute.
 
     Trains a clean and a robust teacher, distils a student from both (B-MTARD), trains the same student without
-    teachers (PGD-AT), attacks all four and prints one table.
+    teachers (PGD-AT), attacks all four, prints one table and writes report.html, a page to open in a browser.
     """
     from robustill.demo import run_demo
 
     title, columns, rows = run_demo(out, seed=seed)
     write_json([dict(zip(columns, row, strict=True)) for row in rows], out / "demo.json")
     print_table(title, columns, rows)
+    typer.echo(f"wrote {printable(str(out / 'report.html'))}: open it in a browser")
 
 
 @app.command()
@@ -46,10 +49,12 @@ def train(
     """Train any method: students, and teachers too (methods standard, pgd_at, trades).
 
     The run folder gets recipe.toml (resolved), metrics.jsonl, last.pt, student.safetensors (chosen on the validation
-    split) and student_last.safetensors. Ctrl-C saves and says how to go on.
+    split) and student_last.safetensors. Ctrl-C saves and says how to go on. To learn every batch in several processes
+    or on several GPUs: torchrun --nproc-per-node 2 -m robustill train ...
 
     Example: robustill train fashion-mnist_rslad_cnn-small --out runs/rslad --set teachers.teacher=runs/teacher
     """
+    from robustill.evaluation import is_first
     from robustill.recipe import find_recipe, load_recipe
     from robustill.runs import run_recipe
 
@@ -57,14 +62,23 @@ def train(
     source = out if resume and out is not None and (out / "recipe.toml").exists() else recipe
     loaded = load_recipe(source, [*(changes or []), *precision])
     # A run folder named as the recipe is where the run goes on.
-    folder = out or (Path(recipe) if Path(recipe).is_dir() else Path("runs") / find_recipe(recipe).stem)
+    folder = out or (Path(recipe) if Path(recipe).is_dir() else _folder_of(find_recipe(recipe)))
     result = run_recipe(loaded, folder, resume=resume)
+    if not is_first():
+        return
     if json_out:
         print_json({"out": str(folder), "best": result.best, "last": result.history[-1]})
         return
     rows = [_scores("selected", result.best)] if result.best else []
     rows.append(_scores("last", {**result.history[-1], **result.history[-1].get("validation", {})}))
     print_table(f"{folder}: accuracy on the validation split, %", ["student", "epoch", "clean", "robust"], rows)
+
+
+def _folder_of(recipe: Path) -> Path:
+    # A file called "...toml" would lead out of runs/.
+    if recipe.stem in (".", ".."):
+        raise InputError(f"{recipe} has no name to call a run folder by", "give --out")
+    return Path("runs") / recipe.stem
 
 
 def _scores(label: str, scores: dict[str, Any]) -> tuple[str, ...]:

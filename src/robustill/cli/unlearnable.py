@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from robustill.cli.app import Json, Set, app
-from robustill.cli.tables import number, print_json, print_table, write_json
+from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
 
 FORMATS = ("svg", "png", "pdf")
@@ -97,7 +96,7 @@ def _print(found: dict[str, Any], out: Path) -> None:
     print_table(f"Classes, {count} references", ["class", "images", "unlearnable", "learnable"], classes)
     for says in _remarks(found, count):
         console.print(says, highlight=False)
-    console.print(f"{escape(str(out))}: unlearnable.json, unlearnable.safetensors and figures", highlight=False)
+    console.print(f"{plain(str(out))}: unlearnable.json, unlearnable.safetensors and figures", highlight=False)
 
 
 def _remarks(found: dict[str, Any], count: int) -> list[str]:

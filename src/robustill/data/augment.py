@@ -44,17 +44,20 @@ class Augment:
                 f"augment crop {self.crop} could move {shape[1]}x{shape[2]} images out of sight; use a smaller one"
             )
 
-    def apply(self, images: Tensor, random: np.random.RandomState) -> Tensor:
+    def apply(self, images: Tensor, random: np.random.RandomState, own: tuple[Tensor, int] | None = None) -> Tensor:
         """Augment a batch: `[B, C, H, W] -> [B, C, H, W]`, any dtype and device.
 
-        The random numbers come from the CPU, so the result does not depend on the device.
+        The random numbers come from the CPU, so the result does not depend on the device. Where `images` are only some
+        of a batch, `own` says at which positions they are, int64 `[B]`, and how many the batch has: each is augmented
+        as it is in the whole batch.
         """
         if not self.crop and not self.flip:
             return images
         batch, channels, height, width = images.shape
+        at, drawn = (slice(None), batch) if own is None else (own[0].numpy(), own[1])
         # Drawn in any case, so that switching the crop on or off leaves the flips as they are.
-        flips = random.random_sample(batch) < 0.5
-        top, left = random.randint(0, 2 * self.crop + 1, size=(2, batch))
+        flips = random.random_sample(drawn)[at] < 0.5
+        top, left = random.randint(0, 2 * self.crop + 1, size=(2, drawn))[:, at]
         rows = top[:, None] + np.arange(height)
         columns = left[:, None] + np.arange(width)
         if self.flip:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, final
 
@@ -126,6 +126,7 @@ class Data:
         device: torch.device | str | None = None,
         workers: int = 0,
         augment: Augment | None = None,
+        own: Callable[[int], Tensor] | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The training batches of one epoch.
 
@@ -141,6 +142,8 @@ class Data:
             device: Where the batches go (default: where `to` put the data).
             workers: Processes that read images ahead, for data that is streamed.
             augment: Used instead of the data set's own; `Augment()` switches it off.
+            own: For one of several processes: the positions, int64, that it takes of a batch of so many images. The
+                others are not loaded, and those it takes are what they are in the whole batch.
 
         Returns:
             Pairs of x float32 [B, C, H, W] in [0, 1] and y int64 [B].
@@ -155,7 +158,7 @@ class Data:
         augment.check(self.shape)
         batches = batches_of(epoch_order(len(self.train), seed, epoch), batch_size, start, workers)
         place = self.train.device if device is None else torch.device(device)
-        return self._epoch(batches, start, seed, epoch, augment, place, workers)
+        return self._epoch(batches, start, seed, epoch, augment, place, workers, own)
 
     def _epoch(
         self,
@@ -166,10 +169,15 @@ class Data:
         augment: Augment,
         device: torch.device,
         workers: int,
+        own: Callable[[int], Tensor] | None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
+        mine = None if own is None else [(own(len(batch)), len(batch)) for batch in batches]
+        if mine is not None:
+            batches = [batch[at] for batch, (at, _) in zip(batches, mine, strict=True)]
         loaded = zip(batches, self.train.fetch(batches, device, workers), strict=True)
-        for number, (batch, images) in enumerate(loaded, start):
-            changed = augment.apply(images, random_stream(seed, Purpose.AUGMENT, epoch, number))
+        for number, (batch, images) in enumerate(loaded):
+            random = random_stream(seed, Purpose.AUGMENT, epoch, start + number)
+            changed = augment.apply(images, random, None if mine is None else mine[number])
             yield to_unit(changed), self.train.labels[batch].to(device)
 
     @classmethod

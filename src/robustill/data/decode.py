@@ -42,11 +42,21 @@ def decode(data: bytes | Path, where: str, mode: str, size: int | None = None) -
         DataError: Not a readable image, more than 8 bits per channel, or above 67 million pixels.
     """
     with _opened(data, where) as image:
-        shown = image if image.mode == mode else image.convert(mode)
+        # Pillow warns when the transparency of a palette is dropped in one step.
+        whole = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
+        shown = whole if whole.mode == mode else whole.convert(mode)
         if size is not None and shown.size != (size, size):
             shown = shown.resize((size, size), Image.Resampling.BILINEAR)
         pixels = np.array(shown, dtype=np.uint8)
     return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a colour image has 16 bits per channel, of which Pillow silently keeps eight."""
+    kinds = [tile[3] for tile in getattr(image, "tile", ())]
+    if image.format == "PPM":
+        return any(isinstance(kind, tuple) and isinstance(kind[-1], int) and kind[-1] > 255 for kind in kinds)
+    return any(isinstance(kind, str) and ";16" in kind for kind in kinds)
 
 
 @contextmanager
@@ -55,7 +65,7 @@ def _opened(data: bytes | Path, where: str) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise DataError(f"{where}: {image.width}x{image.height} pixels are too many to decode")
-            if image.mode[0] in "IF":
+            if image.mode[0] in "IF" or _is_deep(image):
                 raise DataError(f"{where}: more than 8 bits per channel", "convert the images to 8 bits")
             yield image
     except RobustillError:

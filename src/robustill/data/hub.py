@@ -12,7 +12,7 @@ from torch import Tensor
 from robustill.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, pick, pick_test
 from robustill.data.encoded import EncodedSource
 from robustill.data.sources import DataNotFoundError, RawData
-from robustill.errors import DataError, MissingExtraError
+from robustill.errors import DataError, MissingExtraError, RobustillError
 
 
 def has_saved_dataset(root: Path) -> bool:
@@ -36,7 +36,7 @@ def read_saved(root: Path, size: int | None = None) -> RawData:
     # Errors of pyarrow, fsspec and datasets itself have no common base.
     except Exception as problem:
         raise DataError(f"{root}: the saved data set cannot be read ({_first_line(problem)})") from problem
-    return _read(found, root.name, str(root), size)
+    return _checked(found, root.name, str(root), size)
 
 
 def read_hub(identifier: str, size: int | None = None) -> RawData:
@@ -58,7 +58,7 @@ def read_hub(identifier: str, size: int | None = None) -> RawData:
             "check the identifier and the network; or, where there is a network, load it, call "
             "save_to_disk(PATH), bring the folder here and use hf-disk:PATH",
         ) from problem
-    return _read(found, identifier, f"hf-hub:{identifier}", size)
+    return _checked(found, identifier, f"hf-hub:{identifier}", size)
 
 
 def _datasets() -> Any:
@@ -69,6 +69,15 @@ def _datasets() -> Any:
             "Hugging Face data needs the package datasets", 'pip install "robustill[hub]"'
         ) from problem
     return datasets
+
+
+def _checked(found: Any, name: str, location: str, size: int | None) -> RawData:
+    try:
+        return _read(found, name, location, size)
+    except RobustillError:
+        raise
+    except Exception as problem:
+        raise DataError(f"{location}: no data set of images and labels ({_first_line(problem)})") from problem
 
 
 def _read(found: Any, name: str, location: str, size: int | None) -> RawData:
@@ -98,7 +107,11 @@ class TableItems:
 
     def __getitem__(self, index: int, /) -> tuple[bytes, str]:
         where = f"{self._where}, row {index}"
-        data = (self._table[index][self._column] or {}).get("bytes")
+        try:
+            data = (self._table[index][self._column] or {}).get("bytes")
+        # As in `read_saved`: a damaged table may raise anything.
+        except Exception as problem:
+            raise DataError(f"{where}: cannot be read ({_first_line(problem)})") from problem
         if not isinstance(data, bytes):
             raise DataError(f"{where}: no image bytes", "store the images in the data set, not their paths")
         return data, where

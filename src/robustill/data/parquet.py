@@ -17,6 +17,9 @@ from robustill.data.encoded import EncodedSource
 from robustill.data.sources import DataNotFoundError, RawData
 from robustill.errors import DataError
 
+# Encoded images hardly compress; plain bitmaps may.
+_MOST_PACKED = 1_032
+
 
 def has_parquet(root: Path) -> bool:
     """Whether `root`, or `root/data`, holds a `train*.parquet`."""
@@ -93,6 +96,7 @@ def _read_table(path: Path) -> tuple[str, str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _check_claims(pq.read_metadata(path), path)
     schema = pq.read_schema(path)
     image = pick(schema.names, IMAGE_COLUMNS, "image", str(path))
     label = pick(schema.names, LABEL_COLUMNS, "label", str(path))
@@ -104,10 +108,20 @@ def _read_table(path: Path) -> tuple[str, str, Any]:
     return image, label, pq.read_table(path, columns=[image, label])
 
 
+def _check_claims(metadata: Any, path: Path) -> None:
+    """A column of one value repeated takes a few bytes for any number of rows, so compare rows with what is there."""
+    size = path.stat().st_size
+    unpacked = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+    if not 0 <= metadata.num_rows <= size:
+        raise DataError(f"{path}: {size} bytes cannot hold {metadata.num_rows} images")
+    if not 0 <= unpacked <= size * _MOST_PACKED:
+        raise DataError(f"{path}: {size} bytes claim to hold {unpacked}")
+
+
 def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...]:
     try:
         info = json.loads((metadata or {})[b"huggingface"])
         names = info["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
     return tuple(map(str, names)) if isinstance(names, list) else ()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from robustill.errors import DataError
 
 _CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_MOST_NOTES = 100_000
 _CODES = {"u1": np.uint8, "|u1": np.uint8}
 
 
@@ -70,6 +72,28 @@ class _Unpickler(pickle.Unpickler):
         return allowed[module, name]
 
 
+def _check_operations(file: BinaryIO) -> None:
+    """Refuse what image data does not need and what costs far more to read than to write.
+
+    A number in a few bytes can make the memory of an unpickler as large as it likes, and tuples that hold each other
+    twice, again and again, take forever to hash. A tuple of image data is used once.
+    """
+    noted: dict[int, str] = {}
+    before, memoized = "", 0
+    for operation, argument, _ in pickletools.genops(file):
+        name = operation.name
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            place = memoized if name == "MEMOIZE" else int(argument or 0)
+            if not 0 <= place < _MOST_NOTES:
+                raise pickle.UnpicklingError(f"it asks for a memory of {place} places")
+            noted[place], memoized = before, memoized + 1
+            continue
+        fetched = noted.get(int(argument or 0), "") if name in ("GET", "BINGET", "LONG_BINGET") else ""
+        if name == "DUP" or "TUPLE" in fetched:
+            raise pickle.UnpicklingError("it uses a tuple twice, which image data does not")
+        before = fetched or name
+
+
 def read_pickle(path: Path) -> dict[str, Any]:
     """The dictionary in a CIFAR batch file; byte strings become text, arrays are `ByteArray`.
 
@@ -78,13 +102,17 @@ def read_pickle(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
+            _check_operations(file)
+            file.seek(0)
             found = _Unpickler(file, encoding="bytes").load()
+            if not isinstance(found, dict):
+                raise DataError(f"{path}: expected a dictionary, found {type(found).__name__}")
+            return {_text(key): value for key, value in found.items()}
+    except DataError:
+        raise
     # A hostile or broken pickle may raise anything, down to MemoryError and RecursionError.
     except Exception as problem:
         raise DataError(f"{path}: refused as image data ({problem})") from problem
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: expected a dictionary, found {type(found).__name__}")
-    return {_text(key): value for key, value in found.items()}
 
 
 def _text(word: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from robustill.data.sources import MapStyle, read_image
 from robustill.data.splits import Split
-from robustill.errors import InputError, RobustillError
+from robustill.errors import DataError, InputError, RobustillError
 
 
 @final
@@ -72,6 +73,28 @@ class StreamSplit(Split):
     def to(self, device: torch.device | str) -> StreamSplit:
         """This split, with batches that come out on `device`."""
         return StreamSplit(self.source, self._all_labels, self.indices, device)
+
+
+@contextmanager
+def reader_failures() -> Iterator[None]:
+    """Say in one error that a process that reads images died.
+
+    PyTorch notices that in a signal handler, so its error may come up anywhere while batches are used.
+
+    Raises:
+        DataError: Such a process ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).splitlines() or [""])[0].strip()
+        if "DataLoader worker" not in reason:
+            raise
+        raise DataError(
+            f"a process that reads images died: {reason}",
+            "it may have run out of memory, or of shared memory: lower training.workers; what was saved is intact, go "
+            "on with --resume",
+        ) from error
 
 
 class _Failure:

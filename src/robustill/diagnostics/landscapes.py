@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from robustill.evaluation.subset import balanced
 from robustill.models import model_digest
 from robustill.progress import bar
 from robustill.training.networks import check_network
+from robustill.writing import make_folder, write_whole
 
 _FORMAT = "robustill-landscape/1"
 _KEPT = "eval mode: statistics of the trained weights, not re-estimated"
@@ -183,7 +183,5 @@ def _known(file: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
 def _write(found: dict[str, Any], file: Path | None) -> None:
     if file is None:
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    make_folder(file.parent)
+    write_whole(file, [(json.dumps(found, indent=1, allow_nan=False) + "\n").encode()])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from robustill.errors import CheckpointError, InputError
+from robustill.writing import write_json
 
 _FILE = "diagnostics.json"
 
@@ -66,9 +66,7 @@ def record_overfitting(folder: str | Path) -> dict[str, Any]:
     found = robust_overfitting(_history(folder / "metrics.jsonl"))
     path = folder / _FILE
     known = _object(path) if path.exists() else {}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**known, "overfitting": found}, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json({**known, "overfitting": found}, path)
     return found
 
 

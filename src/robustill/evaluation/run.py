@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +19,8 @@ from robustill.evaluation.shards import gather, part
 from robustill.evaluation.trust import trust
 from robustill.evaluation.view import Precision
 from robustill.training.device import cpu_threads
+from robustill.training.lock import hold
+from robustill.writing import write_json
 
 
 def evaluate(
@@ -71,6 +71,8 @@ def evaluate(
 
     Raises:
         InputError: An unknown attack, split or precision, an impossible radius, batch size or number of images.
+        CheckpointError: Another process is evaluating into `out`.
+        WriteError: `out` cannot be written, or the disk is full; what was saved before is intact.
         ModelError: A model does not fit the data, or gives probabilities.
     """
     request = Request(
@@ -83,20 +85,21 @@ def evaluate(
         _check_processes(processes, place, shard)
         shard, threads = (0, processes), 1
     show = progress and shard[0] == 0
-    campaign = prepare(request, model, data, transfer_from, place, shard, show=show)
-    store = campaign.run.store
-    with cpu_threads(threads), Helpers(max(processes, 1), request, model, data, transfer_from) as helpers:
-        campaign.attack()
-        helpers.collect(store)
-    gather(store, shard[1] if processes == 1 else 1)
-    about = request.about(model, data)
-    result = Evaluation(campaign.verdicts(), eps, norm, about, campaign.seconds(), **campaign.details())
-    if checks:
-        result = trust(result, campaign.run, data.num_classes)
-    if shard[0] == 0:
-        store.merge()
-        if out is not None:
-            _write_json(result.to_json(), Path(out) / "evaluation.json")
+    with nullcontext() if out is None else hold(Path(out), "evaluation"):
+        campaign = prepare(request, model, data, transfer_from, place, shard, show=show)
+        store = campaign.run.store
+        with cpu_threads(threads), Helpers(max(processes, 1), request, model, data, transfer_from) as helpers:
+            campaign.attack()
+            helpers.collect(store)
+        gather(store, shard[1] if processes == 1 else 1)
+        about = request.about(model, data)
+        result = Evaluation(campaign.verdicts(), eps, norm, about, campaign.seconds(), **campaign.details())
+        if checks:
+            result = trust(result, campaign.run, data.num_classes)
+        if shard[0] == 0:
+            store.merge()
+            if out is not None:
+                write_json(result.to_json(), Path(out) / "evaluation.json")
     return result
 
 
@@ -107,9 +110,3 @@ def _check_processes(processes: int, place: torch.device, shard: tuple[int, int]
         raise InputError(
             f"processes={processes} shares a CPU", "on GPUs, or under a launcher, let torchrun start the processes"
         )
-
-
-def _write_json(values: dict[str, Any], path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(temporary, path)

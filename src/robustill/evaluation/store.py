@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,10 +16,14 @@ import torch
 from torch import Tensor
 
 from robustill.attacks.rows import State, rows, together
+from robustill.errors import ModelError
+from robustill.models.seal import read_sealed, save_sealed
+from robustill.writing import make_folder
 
 # Rows of large images take a while to write: never more than a twentieth of the time.
 _SAVE_EVERY_S, _REST = 10.0, 20
 FALLEN = -1
+_ALWAYS = frozenset(("index", "number", "x", "y", "x_adv", "fallen", "left"))
 
 
 class VerdictStore:
@@ -44,7 +49,7 @@ class VerdictStore:
         self.seconds: dict[str, float] = {}
         self._saved, self._took = time.monotonic(), 0.0
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             for path in sorted(folder.glob("verdicts*.safetensors")):
                 if ".old" not in path.name:
                     self._load(path)
@@ -70,20 +75,20 @@ class VerdictStore:
             self.seconds[stage] = max(self.seconds.get(stage, 0.0), spent)
 
     def save(self) -> None:
-        """Write everything atomically."""
+        """Write everything atomically.
+
+        Raises:
+            WriteError: The disk is full, or the folder cannot be written; what was saved before is intact.
+        """
         self._saved = time.monotonic()
         if self._path is None or not self.levels:
             return
-        from safetensors.torch import save_file
-
         flying = {f"rows/{name}/{key}": v for name, state in self.flying.items() for key, v in state.items()}
         levels = {f"level/{stage}": level for stage, level in self.levels.items()}
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         about = {"settings": self._settings, "seconds": json.dumps(self.seconds)}
         # Copies: rows that share their memory, or lie in another order, cannot be written.
         kept = {k: v.cpu().clone(memory_format=torch.contiguous_format) for k, v in (levels | flying).items()}
-        save_file(kept, temporary, metadata=about)
-        os.replace(temporary, self._path)
+        save_sealed(kept, self._path, about)
         self._took = time.monotonic() - self._saved
 
     def merge(self) -> None:
@@ -99,22 +104,26 @@ class VerdictStore:
             path.unlink(missing_ok=True)
 
     def _load(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if about.get("settings") != self._settings:
-                raise ValueError
-            seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
-            levels, flying = _sorted(found, self._total)
-        except (SafetensorError, OSError, ValueError, KeyError, AttributeError):
+            found, about = read_sealed(path)
+        except ModelError as error:
+            # Another process of the same launch may have put it aside.
+            if path.exists():
+                _put_aside(path, error.message)
+            return
+        if about.get("settings") != self._settings:
             _put_aside(path)
             return
+        try:
+            seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
+            levels, flying = _sorted(found, self._total)
+            for name in flying.keys() & self.flying.keys():
+                flying[name] = together(self.flying[name], flying[name])
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError, RuntimeError):
+            _put_aside(path, f"{path} contradicts itself")
+            return
         self.absorb(levels, seconds)
-        for name, state in flying.items():
-            self.flying[name] = together(self.flying[name], state) if name in self.flying else state
+        self.flying |= flying
 
     def rows_of(self, name: str, own: Tensor, device: torch.device) -> State | None:
         """Return the rows of search `name` that were in flight when it was cut off, those at positions `own`."""
@@ -125,13 +134,15 @@ class VerdictStore:
         return {key: value.to(device) for key, value in state.items()} if len(state["index"]) else None
 
 
-def _put_aside(path: Path) -> None:
+def _put_aside(path: Path, damage: str | None = None) -> None:
     """Verdicts of another model, radius or seed, or a damaged file: keep them, out of the way."""
     names = ("old", *(f"old{k}" for k in range(2, 1000)))
     free = next(each for name in names if not (each := path.with_name(f"{path.stem}.{name}.safetensors")).exists())
     # Another process of the same launch may have been first.
     with suppress(FileNotFoundError):
         os.replace(path, free)
+        if damage is not None:
+            sys.stderr.write(f"warning: {damage}; it is now {free.name}, and its verdicts are found again\n")
 
 
 def _sorted(found: dict[str, Tensor], total: int) -> tuple[dict[str, Tensor], dict[str, State]]:
@@ -144,10 +155,18 @@ def _sorted(found: dict[str, Tensor], total: int) -> tuple[dict[str, Tensor], di
         else:
             flying.setdefault(rest.rpartition("/")[0], {})[rest.rpartition("/")[2]] = value
     fits = all(level.shape == (total,) and level.dtype == torch.int16 for level in levels.values())
-    whole = all("index" in state and len({len(v) for v in state.values()}) == 1 for state in flying.values())
-    if not (fits and whole):
+    if not (fits and all(_is_whole(state, total) for state in flying.values())):
         raise ValueError
     return levels, flying
+
+
+def _is_whole(state: State, total: int) -> bool:
+    """Return whether rows in flight have what every search needs, for examples that there are."""
+    if not state.keys() >= _ALWAYS or len({len(value) for value in state.values()}) != 1:
+        return False
+    index, left = state["index"], state["left"]
+    plain = index.dtype == torch.int64 and index.ndim == 1 and not left.is_floating_point() and left.ndim == 1
+    return plain and bool(((index >= 0) & (index < total) & (left >= 0)).all())
 
 
 def example_generators(seed: int, stage: str, index: Sequence[int]) -> list[torch.Generator]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from robustill.attacks import PGD, Objective
 from robustill.losses import cross_entropy, kl_div
 from robustill.methods.base import AdversarialMethod, Loss
+from robustill.methods.whole import whole_sum
 from robustill.models import Frozen, count_classes
 
 
@@ -79,8 +80,10 @@ class ABSLD(AdversarialMethod):
         )
 
     def _note(self, risks: Tensor, y: Tensor) -> None:
-        self.risks.index_add_(1, y, risks.to(self.risks.dtype))
-        self.count.index_add_(0, y, torch.ones_like(y, dtype=self.count.dtype))
+        seen = torch.cat([risks.to(self.risks.dtype), torch.ones_like(risks[:1], dtype=self.risks.dtype)])
+        sums = whole_sum(self.risks.new_zeros(3, len(self.count)).index_add_(1, y, seen))
+        self.risks += sums[:2]
+        self.count += sums[2]
 
     @torch.no_grad()
     def end_epoch(self) -> None:

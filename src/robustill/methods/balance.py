@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robustill.methods.whole import whole_mean
+
 # Keeps a ratio finite when a first loss or all losses are exactly zero.
 _TINY = 1e-12
 
@@ -22,6 +24,7 @@ class LossBalance(nn.Module):
     """
 
     whole_batch = "the method balances its losses by the means of the whole batch"
+    among_processes = True
     weights: Tensor
     first: Tensor
     started: Tensor
@@ -36,7 +39,7 @@ class LossBalance(nn.Module):
     @torch.no_grad()
     def update(self, losses: Tensor) -> None:
         """Take one step from the losses `[K]` of this batch; the first batch sets the reference L_k(0)."""
-        losses = losses.detach().to(self.weights.dtype)
+        losses = whole_mean(losses).to(self.weights.dtype)
         self.first.copy_(torch.where(self.started, self.first, losses))
         self.started.fill_(True)
         relative = (losses / self.first.clamp_min(_TINY)) ** self.power
@@ -61,6 +64,7 @@ class EntropyBalance(nn.Module):
     """
 
     whole_batch = "the method balances its temperatures by the means of the whole batch"
+    among_processes = True
     temperatures: Tensor
 
     def __init__(self, teachers: int, *, rate: float, low: float = 1.0, high: float = 10.0) -> None:
@@ -71,7 +75,7 @@ class EntropyBalance(nn.Module):
     @torch.no_grad()
     def update(self, entropies: Tensor) -> None:
         """Take one step from the mean entropies `[K]` measured at the current temperatures."""
-        entropies = entropies.detach().to(self.temperatures.dtype)
+        entropies = whole_mean(entropies).to(self.temperatures.dtype)
         # Sum of differences instead of a mean: exact for two teachers, and zero for equal entropies.
         above = (entropies[:, None] - entropies[None, :]).sum(1)
         self.temperatures.copy_((self.temperatures - self.rate * above.sign()).clamp(self.low, self.high))

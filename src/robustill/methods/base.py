@@ -51,6 +51,8 @@ class Method(nn.Module, ABC):
     """Networks of the constructor that are trained from fresh weights along with the student."""
     whole_batch: str | None = None
     """Why the loss or the state needs the whole batch at once, if it does: then it is not cut into parts."""
+    among_processes: bool = False
+    """Whether that is taken over the shares of all processes (`methods.whole`): then several may learn the batch."""
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor) -> Loss:

@@ -23,6 +23,7 @@ from robustill.attacks import PGD, Objective
 from robustill.losses import cross_entropy, entropy, kl_div
 from robustill.methods.balance import EntropyBalance, LossBalance
 from robustill.methods.base import AdversarialMethod, Loss
+from robustill.methods.whole import whole_mean, whole_size
 from robustill.models import Frozen
 
 
@@ -88,7 +89,7 @@ class CIARD(AdversarialMethod):
             self.entropies.update(torch.stack([entropy(target).mean() for target in targets]))
             self.losses.update(losses.mean(1))
         weights = self.losses.weights.clone() if self.balance else torch.ones_like(self.losses.weights)
-        push, w_push = self._push(adv_logits, x_adv, y, losses.detach().mean(1))
+        push, w_push = self._push(adv_logits, x_adv, y, whole_mean(losses.mean(1)))
         total = (weights[:, None] * losses).sum(0) - w_push * push
         terms = {"adv": losses[0], "nat": losses[1], "push": push, "w_push": w_push}
         terms |= {"w_adv": weights[0], "w_nat": weights[1], "tau_adv": tau[0], "tau_nat": tau[1]}
@@ -101,7 +102,8 @@ class CIARD(AdversarialMethod):
         """Return the pushing term `[B]`, whose mean is over the clean teacher's mistakes, and its weight."""
         mistaken = self.teacher_nat(x_adv)
         wrong = (mistaken.argmax(1) != y).to(losses.dtype)
-        push = wrong * kl_div(adv_logits / self.push_temperature, mistaken) / wrong.mean().clamp_min(1 / len(y))
-        size = torch.stack([*losses, push.detach().mean()]).clamp_min(1e-12).log10().floor()
+        share = whole_mean(wrong.mean())
+        push = wrong * kl_div(adv_logits / self.push_temperature, mistaken) / share.clamp_min(1 / whole_size(len(y)))
+        size = torch.stack([*losses, whole_mean(push.mean())]).clamp_min(1e-12).log10().floor()
         # No mistakes, no term: its weight would be a power of ten without a meaning.
-        return push, torch.where(wrong.any(), 10 ** (size[:2].min() - size[2]), 0)
+        return push, torch.where(share > 0, 10 ** (size[:2].min() - size[2]), 0)

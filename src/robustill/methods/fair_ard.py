@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from robustill.methods.base import Loss, Method
+from robustill.methods.whole import whole_sum
 from robustill.methods.wrapper import Wrapper
 from robustill.models import count_classes, observed
 
@@ -70,8 +71,10 @@ class FairARD(Wrapper):
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         loss = super().outer(x, x_adv, y)
         if self.training and self._steps is not None and self._steps[0] is x_adv:
-            self.survived.index_add_(0, y, self._steps[1])
-            self.count.index_add_(0, y, torch.ones_like(self._steps[1]))
+            seen = torch.stack([self._steps[1], torch.ones_like(self._steps[1])])
+            survived, count = whole_sum(self.count.new_zeros(2, len(self.count)).index_add_(1, y, seen))
+            self.survived += survived
+            self.count += count
         weight = self.weights[y]
         return Loss(weight * loss.per_example, {**loss.terms, "lowest": self.weights.min()})
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from robustill.attacks import PGD, Objective
 from robustill.losses import entropy, kl_div
 from robustill.methods.base import AdversarialMethod, Loss
+from robustill.methods.whole import whole_max, whole_min
 from robustill.models import Frozen
 
 
@@ -39,6 +40,7 @@ class SAAD(AdversarialMethod):
     """
 
     whole_batch = "SAAD weighs each example by the least and the greatest entropy of the whole batch"
+    among_processes = True
 
     def __init__(
         self,
@@ -78,8 +80,8 @@ class SAAD(AdversarialMethod):
         ahead_t, ahead_s = self.teacher(x_adv), self.student(x_adv)
         change_t, change_s = ahead_t - self.teacher(behind), ahead_s - self.student(behind)
         unsure = entropy(ahead_t, order=self.order)
-        weight = self.scale * (unsure - unsure.min())
-        share = weight / weight.max().clamp_min(1e-12)
+        weight = self.scale * (unsure - whole_min(unsure.min()))
+        share = weight / whole_max(weight.max()).clamp_min(1e-12)
         adv, igdm = kl_div(ahead_s, ahead_t), kl_div(change_s, change_t)
         nat = kl_div(self.student(x), self.teacher(x))
         total = weight * (adv + self.igdm * self.ramp * igdm) + self.beta * (1 - share) * nat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,10 @@ def read_foreign(path: str | Path) -> ForeignWeights:
 
 def _load_tensors_only(path: Path) -> Any:
     try:
+        _check_not_compressed(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except FileNotFoundError as error:
         raise ModelError(f"no such file: {path}") from error
     except Exception as error:
@@ -88,6 +92,14 @@ def _load_tensors_only(path: Path) -> Any:
             f"{path} is not a complete PyTorch checkpoint ({type(error).__name__})",
             hint="copy or download it again; an error page saved under that name is a common reason",
         ) from error
+
+
+def _check_not_compressed(path: Path) -> None:
+    """PyTorch stores tensors as they are; a compressed record could claim a thousand times the size of the file."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+                raise ModelError(f"{path} has compressed records, which PyTorch does not write: refused")
 
 
 def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:

@@ -53,7 +53,10 @@ def load_model(
     >>> load_model("resnet18", num_classes=10, width=8).spec.arguments
     {'width': 8}
     """
-    model = _open(path_or_name, num_classes, shape, arguments)
+    try:
+        model = _open(path_or_name, num_classes, shape, arguments)
+    except OSError as error:
+        raise ModelError(f"{str(path_or_name)[:200]!r} cannot be read: {error.strerror or error}") from error
     if num_classes is not None and model.spec.num_classes != num_classes:
         raise ModelError(
             f"{path_or_name}: the model has {model.spec.num_classes} classes, the data set {num_classes}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from robustill.errors import ModelError, nearest
 from robustill.models.build import MODELS
+from robustill.models.seal import SEAL
 from robustill.models.spec import ModelSpec, checked_classes, checked_normalization, checked_shape
 
 FORMAT = "robustill/1"
@@ -38,7 +39,7 @@ def encode(spec: ModelSpec, class_names: Sequence[str] | None, extra: Mapping[st
         "std": json.dumps(spec.std),
     }
     for key in extra or {}:
-        if key in fields:
+        if key in (*fields, SEAL):
             raise ModelError(f"extra metadata must not be called {key!r}: the file format uses that name")
     return dict(sorted({**fields, **(extra or {})}.items()))
 

@@ -68,13 +68,20 @@ def from_timm(name: str, **arguments: Any) -> Classifier:
     """Load a pretrained network of timm and put its normalisation in front of it.
 
     Args:
-        name: Such as "resnet50.a1_in1k".
-        **arguments: Passed to `timm.create_model` (`pretrained=True` unless given).
+        name: Such as "resnet50.a1_in1k"; names of other repositories and of local folders are refused, since timm may
+            unpickle what it finds there.
+        **arguments: Passed to `timm.create_model` (`pretrained=True` unless given): numbers and switches.
 
     Raises:
         MissingExtraError: timm cannot be imported.
-        ModelError: It has no such model, or the download failed.
+        ModelError: It has no such model, the download failed, or an argument is neither a number nor a switch.
     """
+    if ":" in name or "/" in name:
+        raise ModelError(f"timm:{name} is no model of timm itself", hint="give a file instead: ARCH@PATH")
+    for key, value in arguments.items():
+        # Words and tables name files, addresses and folders.
+        if not isinstance(value, bool | int | float):
+            raise ModelError(f"timm:{name} takes numbers and switches, not {key} = {value!r}")
     package = _package("timm", "pip install timm torchvision")
     network = _fetch(f"timm:{name}", lambda: package.create_model(name, **{"pretrained": True, **arguments}))
     config = network.pretrained_cfg

@@ -1,18 +1,13 @@
 """Weights files: safetensors with the architecture, class names and normalisation as metadata.
 
-Such a file needs nothing else to be loaded, and reading one runs no code from it.
+Such a file needs nothing else to be loaded, and reading one runs no code from it. A checksum in it covers all of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +16,9 @@ from robustill.models.build import build_empty
 from robustill.models.frozen import Frozen
 from robustill.models.match import require_match
 from robustill.models.metadata import decode, encode
+from robustill.models.seal import read_sealed, save_sealed
 from robustill.models.spec import Classifier
+from robustill.writing import make_folder
 
 
 def save_model(
@@ -46,6 +43,7 @@ def save_model(
 
     Raises:
         ModelError: The model has no `spec` of a known architecture, or class names or extra keys do not fit.
+        WriteError: The disk is full, or the folder cannot be written.
     """
     network = _unwrapped(model)
     if not isinstance(network, Classifier) or not hasattr(network, "spec"):
@@ -55,11 +53,8 @@ def save_model(
         )
     metadata = encode(network.spec, class_names if class_names is not None else network.class_names, extra)
     tensors = {name: _plain(tensor) for name, tensor in network.state_dict().items()}
-    packed = safetensors.torch.save(tensors)
-    header, start = _header(packed)
-    head = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)
-    return _write_atomically(Path(path), [len(head).to_bytes(8, "little"), head, memoryview(packed)[start:]])
+    make_folder(Path(path).parent)
+    return save_sealed(tensors, Path(path), metadata)
 
 
 def read_weights(path: Path) -> Classifier:
@@ -86,23 +81,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelError: The file is truncated, damaged or not in this format.
     """
-    try:
-        packed = path.read_bytes()
-        # The library checks the header (its length, offsets and types) before it is used here.
-        tensors: dict[str, Tensor] = safetensors.torch.load(packed)
-        metadata: dict[str, str] = _header(packed)[0].get("__metadata__", {})
-    except FileNotFoundError as error:
-        raise ModelError(f"no such file: {path}") from error
-    except Exception as error:
-        raise ModelError(
-            f"{path} is not a complete safetensors file: {error}", hint="copy or download it again"
-        ) from error
-    return tensors, metadata
-
-
-def _header(packed: bytes) -> tuple[dict[str, Any], int]:
-    start = 8 + int.from_bytes(packed[:8], "little")
-    return json.loads(packed[8:start]), start
+    return read_sealed(path)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -120,20 +99,3 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             model = model._orig_mod  # type: ignore[assignment]
         else:
             return model
-
-
-def _write_atomically(path: Path, parts: Sequence[bytes | memoryview]) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            for part in parts:
-                digest.update(part)
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest.hexdigest()

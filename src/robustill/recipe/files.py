@@ -13,6 +13,8 @@ from robustill.errors import RecipeError, nearest
 from robustill.recipe.mistakes import explain
 from robustill.recipe.recipe import Recipe
 
+_MOST_BYTES = 2**20
+
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe from a TOML file, a run folder, or by the name of one that ships with robustill.
@@ -25,13 +27,27 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: Not found, not TOML, an unknown key or an impossible value; says where and what is near.
     """
     path = find_recipe(source)
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
-    for override in overrides:
-        _override(tree, override)
+    tree = read_toml(path)
+    for change in overrides:
+        override(tree, change)
     return parse_recipe(tree, where=str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of at most a megabyte.
+
+    Raises:
+        RecipeError: It cannot be read, is too large or not TOML.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise RecipeError(f"{path} is larger than a megabyte: no recipe")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    # A number of thousands of digits is a ValueError, tables nested a thousand deep a RecursionError.
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -61,10 +77,13 @@ def find_recipe(source: str | Path) -> Path:
         RecipeError: There is none.
     """
     path = Path(source)
-    if path.is_dir() and (path / "recipe.toml").is_file():
-        return path / "recipe.toml"
-    if path.is_file():
-        return path
+    try:
+        if path.is_dir() and (path / "recipe.toml").is_file():
+            return path / "recipe.toml"
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise RecipeError(f"{str(source)[:200]!r} cannot be looked at: {error.strerror}") from error
     shipped = shipped_recipes()
     if str(source) in shipped:
         return shipped[str(source)]
@@ -73,14 +92,21 @@ def find_recipe(source: str | Path) -> Path:
     )
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(tree: dict[str, Any], change: str) -> None:
+    """Put one KEY=VALUE into a table tree; the value is TOML, or a bare word.
+
+    Raises:
+        RecipeError: Not of that form, or below something that is no table.
+    """
+    key, equals, text = change.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise RecipeError(f"--set {override!r} is not KEY=VALUE", "for example --set method.alpha=0.9")
+        raise RecipeError(f"--set {change!r} is not KEY=VALUE", "for example --set method.alpha=0.9")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError as error:
+        raise RecipeError(f"--set {key.strip()}: nested too deep") from error
+    except ValueError:
         value = text.strip()
     table = tree
     for part in parts[:-1]:

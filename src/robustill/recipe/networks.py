@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Teacher = str | TeacherTable
 
+# What the recipe says elsewhere, or not at all.
+_TAKEN = frozenset(("name", "path_or_name", "num_classes", "shape", "device", "mean", "std", "model_dir", "revision"))
+
 
 def student_network(table: StudentTable, data: Data) -> nn.Module:
     """Return the student, from fresh weights or from `table.weights`."""
@@ -56,6 +59,23 @@ def teacher_networks(teacher: Teacher | tuple[Teacher, ...], data: Data) -> Any:
     return _loaded(table, data)
 
 
+def _check_arguments(table: TeacherTable, where: str) -> None:
+    """A recipe chooses an architecture's arguments, and neither what is loaded nor where a library keeps its files."""
+    for key, value in table.arguments.items():
+        if key in _TAKEN or not _is_plain(value):
+            raise RecipeError(
+                f"{where}: {key} = {str(value)[:80]!r} is no argument of an architecture",
+                "arguments are numbers, words and lists of them",
+            )
+    if table.arguments and table.source.partition(":")[0] in ("robustbench", "hf-hub"):
+        raise RecipeError(f"{where}: {table.source} takes no arguments", "leave them out")
+
+
+def _is_plain(value: Any) -> bool:
+    each = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(one, str | int | float | bool) for one in each)
+
+
 def _table(teacher: Teacher) -> TeacherTable:
     return TeacherTable(source=teacher) if isinstance(teacher, str) else teacher
 
@@ -63,6 +83,7 @@ def _table(teacher: Teacher) -> TeacherTable:
 def _loaded(table: TeacherTable, data: Data) -> nn.Module:
     from robustill.models import load_model
 
+    _check_arguments(table, "teachers")
     given: dict[str, Any] = {
         key: value for key, value in (("mean", table.mean), ("std", table.std)) if value is not None
     }
@@ -73,6 +94,7 @@ def _built(table: TeacherTable, data: Data, *, normalize: bool) -> nn.Module:
     from robustill.data.statistics import channel_statistics
     from robustill.models import build_model
 
+    _check_arguments(table, table.source)
     mean, std = channel_statistics(data.train) if normalize else (table.mean, table.std)
     return build_model(
         table.source, num_classes=data.num_classes, shape=data.shape, mean=mean, std=std, **table.arguments

@@ -3,7 +3,7 @@
 from robustill.training.awp import AWP
 from robustill.training.interrupt import Interrupted
 from robustill.training.loop import train
-from robustill.training.run import TrainResult
+from robustill.training.result import TrainResult
 from robustill.training.selection import judge
 from robustill.training.settings import Settings
 

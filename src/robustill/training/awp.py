@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.methods.base import Loss, Method
+from robustill.methods.whole import whole_gradient
 from robustill.methods.wrapper import Wrapper
 
 _TINY = 1e-20
@@ -32,6 +33,7 @@ class AWP(Wrapper):
     """
 
     whole_batch = "AWP shifts the weights by the gradient of the whole batch"
+    among_processes = True
 
     def __init__(self, base: Method, *, gamma: float, warmup: int = 0) -> None:
         super().__init__(base)
@@ -60,7 +62,7 @@ class AWP(Wrapper):
     def _shift(self, x: Tensor, x_adv: Tensor, y: Tensor) -> None:
         weights = [w for n, w in self.student.named_parameters() if w.ndim > 1 and "weight" in n and w.requires_grad]
         kept = [(buffer, buffer.clone()) for buffer in self.base.buffers()]
-        grads = torch.autograd.grad(self.base.outer(x, x_adv, y).total, weights, allow_unused=True)
+        grads = whole_gradient(self.base.outer(x, x_adv, y).total, weights)
         with torch.no_grad():
             for buffer, value in kept:
                 buffer.copy_(value)

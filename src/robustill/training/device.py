@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -38,24 +39,46 @@ def find_device(name: str) -> torch.device:
 
 
 def accelerator_for(settings: Settings) -> Accelerator:
-    """Return an accelerator for the settings' device and precision.
+    """Return an accelerator for the settings' device and precision; it connects the processes that were launched.
 
     Raises:
-        InputError: No such device, or more than one process.
+        InputError: No such device, or not one for each process.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
     device = find_device(settings.device)
-    if device.type == "cuda" and device.index is not None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _check_one_each(settings.device, device.type)
+    elif device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     # accelerate keeps its state for the process; a second run may want another precision or device.
-    if PartialState._shared_state and PartialState().num_processes == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(mixed_precision=settings.mixed_precision, cpu=device.type == "cpu")
-    if accelerator.num_processes > 1:
-        raise InputError("training runs in one process, but several were launched", "start it without a launcher")
-    return accelerator
+    if PartialState._shared_state:
+        AcceleratorState._reset_state(reset_partial_state=PartialState().num_processes == 1)
+    return Accelerator(mixed_precision=settings.mixed_precision, cpu=device.type == "cpu")
+
+
+def _check_one_each(name: str, kind: str) -> None:
+    if name.startswith("cuda:"):
+        raise InputError(f"several processes cannot share {name!r}", "device = 'cuda' gives each one of its own")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if kind == "cuda" and here > torch.cuda.device_count():
+        raise InputError(
+            f"{here} processes on a machine with {torch.cuda.device_count()} GPU(s)",
+            "start one process for each GPU, or train with device = 'cpu'",
+        )
+
+
+def restore_device_generator(device: torch.device, random: dict[str, Any]) -> None:
+    """Let a GPU draw on as the one did that wrote a checkpoint, whichever and however many there are now.
+
+    Args:
+        device: Of this process.
+        random: A checkpoint's random state, with the number of its device.
+    """
+    states, index = random["cuda"], int(random.get("device", 0))
+    if device.type == "cuda" and index < len(states):
+        torch.cuda.set_rng_state(states[index], device)
 
 
 @contextmanager

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+# A launcher passes on what the terminal has sent to its processes already: the same wish, a moment later.
+_ECHO_S = 1.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -18,15 +22,17 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self.since = 0.0
 
     def __bool__(self) -> bool:
         return self.requested
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(*, launched: bool = False) -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request; a second one acts at once.
 
+    Where a launcher started this process (`launched`), one that follows within a second is its echo of the first.
     Outside the main thread signals cannot be handled, and the request stays false.
     """
     request = StopRequest()
@@ -40,8 +46,13 @@ def stop_requests() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        request.requested = True
-        restore()
+        if not request.requested:
+            request.requested, request.since = True, time.monotonic()
+            if not launched:
+                restore()
+        elif time.monotonic() - request.since > _ECHO_S:
+            restore()
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, ask)

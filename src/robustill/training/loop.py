@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from robustill.data import Data
+from robustill.data.stream import reader_failures
 from robustill.errors import CheckpointError, InputError, nearest
 from robustill.methods.base import Method
 from robustill.progress import bar
+from robustill.training.checkpoint import has_checkpoint
 from robustill.training.device import cpu_threads
 from robustill.training.interrupt import Interrupted, stop_requests
-from robustill.training.run import Run, TrainResult
+from robustill.training.lock import hold
+from robustill.training.result import TrainResult
+from robustill.training.run import Run
 from robustill.training.settings import Settings
 
 
@@ -29,6 +34,9 @@ def train(
 ) -> TrainResult:
     """Train `method` on `data` and return the selected and the last student.
 
+    Started by `torchrun` or `accelerate launch`, the processes learn every batch together, the first one writes, and
+    all return the same.
+
     Args:
         method: Any `Method`; its student is trained in place.
         data: Its `train` split is learned, its `validation` split chooses the epoch, its `test` split is not read.
@@ -40,7 +48,10 @@ def train(
 
     Raises:
         InputError: No such setting.
-        CheckpointError: `out` holds a run already and `resume` is false, or its checkpoint is of another run.
+        CheckpointError: `out` holds a run already and `resume` is false, its checkpoint is of another run, or another
+            process is training into it.
+        WriteError: `out` cannot be written, or the disk is full; what was saved before is intact.
+        DataError: An image cannot be read, or a process that reads images died.
         ModelError: The networks and the data do not fit.
         NonFiniteLossError: A loss term became infinite or not a number.
         Interrupted: Ctrl-C or SIGTERM; the run was saved first.
@@ -48,21 +59,30 @@ def train(
     for name in changes.keys() - Settings.model_fields.keys():
         raise InputError(f"there is no setting {name!r}", nearest(name, Settings.model_fields))
     settings = Settings.model_validate({**(settings or Settings()).model_dump(), **changes})
-    run = Run(method, data, settings, Path(out) if out is not None else None)
+    folder = Path(out) if out is not None else None
+    with hold(folder) if folder is not None else nullcontext(), reader_failures():
+        return _train(method, data, settings, folder, resume, progress)
+
+
+def _train(
+    method: Method, data: Data, settings: Settings, out: Path | None, resume: bool, progress: bool
+) -> TrainResult:
+    run = Run(method, data, settings, out)
     if resume:
         run.restore()
-    elif run.checkpoint is not None and run.checkpoint.exists():
-        raise CheckpointError(f"{run.out} already holds a run", "pass --resume to go on, or choose another --out")
+    elif out is not None and run.processes.once(lambda: has_checkpoint(out)):
+        raise CheckpointError(f"{out} already holds a run", "pass --resume to go on, or choose another --out")
     steps = data.steps_per_epoch(settings.batch_size)
+    show = progress and run.processes.first
     label = f"{type(method).__name__} on {data.name}"
     with (
-        stop_requests() as stop,
+        stop_requests(launched=run.processes.count > 1) as stop,
         cpu_threads(settings.threads),
         torch.backends.cudnn.flags(deterministic=settings.deterministic, benchmark=not settings.deterministic),
-        bar(label, settings.epochs * steps, done=run.epoch * steps + run.step, show=progress) as shown,
+        bar(label, settings.epochs * steps, done=run.epoch * steps + run.step, show=show) as shown,
     ):
         while run.epoch < settings.epochs:
             run.run_epoch(shown, stop)
-        if stop:
+        if run.processes.any(bool(stop)):
             raise Interrupted(f"stopped after the last epoch; the run is complete{f' in {out}' if out else ''}")
     return run.result()

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustill.errors import NonFiniteLossError
+
+_HINT = "lower optimizer.lr, set clip_norm, or train in float32; what was saved before is intact"
 
 
 class Monitor:
@@ -36,8 +38,7 @@ class Monitor:
             bad = [f"{name} = {value}" for name, value in self.latest.items() if value - value != 0]
             if bad:
                 raise NonFiniteLossError(
-                    f"epoch {epoch + 1}, step {step + 1}: the loss is not finite ({', '.join(bad)})",
-                    "lower optimizer.lr, set clip_norm, or train in float32; what was saved before is intact",
+                    f"epoch {epoch + 1}, step {step + 1}: the loss is not finite ({', '.join(bad)})", _HINT
                 )
             for name, value in self.latest.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
@@ -55,3 +56,16 @@ class Monitor:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self.sums, self.steps = dict(state["sums"]), int(state["steps"])
+
+
+def check_finite(method: nn.Module, epoch: int, step: int) -> None:
+    """A finite loss may have had an infinite gradient: such weights must not replace good ones on disk.
+
+    Raises:
+        NonFiniteLossError: A weight is infinite or not a number; names it, and epoch and step as they count from 0.
+    """
+    for name, weight in method.named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise NonFiniteLossError(
+                f"epoch {epoch + 1}, step {step}: the gradient was not finite, and so is {name} now", _HINT
+            )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +13,30 @@ import torch
 from torch import Tensor, nn
 
 from robustill.data import Data
-from robustill.errors import CheckpointError, NonFiniteLossError
+from robustill.errors import CheckpointError
 from robustill.methods.base import Method
 from robustill.models import Classifier, load_model, save_model
 from robustill.progress import Bar
 from robustill.training import averaging
 from robustill.training.answers import Answers
 from robustill.training.awp import AWP
-from robustill.training.checkpoint import random_state, read_checkpoint, restore_random_state, save_checkpoint
-from robustill.training.device import accelerator_for
+from robustill.training.checkpoint import newest_checkpoint, random_state, restore_random_state, save_checkpoint
+from robustill.training.device import accelerator_for, restore_device_generator
 from robustill.training.growth import Growth
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
-from robustill.training.monitor import Monitor
+from robustill.training.monitor import Monitor, check_finite
 from robustill.training.networks import check_networks, method_name, teacher_digests, teachers
 from robustill.training.optimizer import build_learners
-from robustill.training.parts import backward, check_micro_batches
+from robustill.training.parts import Portion, backward, check_micro_batches, check_processes, positions
+from robustill.training.processes import Processes
+from robustill.training.result import TrainResult
+from robustill.training.resume import check_same_run, check_selected
 from robustill.training.schedule import decay
 from robustill.training.selection import Selection
 from robustill.training.settings import Settings
 from robustill.training.views import install_views
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run leaves behind.
-
-    Args:
-        student: The selected student (best on the validation split), in eval mode.
-        student_last: The student of the last epoch.
-        best: `{"epoch": ..., "clean": ..., "robust": ...}` of the selected one; empty without a validation split.
-        history: One dictionary per epoch.
-    """
-
-    student: nn.Module
-    student_last: nn.Module
-    best: dict[str, Any]
-    history: list[dict[str, Any]]
+from robustill.writing import make_folder
 
 
 class Run:
@@ -59,14 +45,16 @@ class Run:
     def __init__(self, method: Method, data: Data, settings: Settings, out: Path | None) -> None:
         self.settings, self.out = settings, out
         self.checkpoint = out / "last.pt" if out is not None else None
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
         self.accelerator = accelerator_for(settings)
+        self.processes = Processes(self.accelerator, sync_batch_norm=settings.sync_batch_norm)
+        if out is not None:
+            self.processes.once(lambda: make_folder(out))
         self.device = self.accelerator.device
         torch.manual_seed(settings.seed)
         if settings.awp.gamma > 0:
             method = AWP(method, gamma=settings.awp.gamma, warmup=settings.awp.warmup)
         check_micro_batches(method, settings)
+        check_processes(method, settings, self.processes.count)
         self.growth = Growth(method, settings.first_attack_steps)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.method = method.to(self.device)
@@ -77,16 +65,18 @@ class Run:
         self.layout = layout
         self.answers = Answers(self.data, settings)
         method.begin_run(self.data.train)
+        self.method_name = method_name(method)
+        self.digests = {"data": data.digest, **teacher_digests(method)}
+        self.processes.begin(method, {"settings": repr(self._settings()), **self.digests})
         self._install_views()
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
             learner.optimizer = self.accelerator.prepare(learner.optimizer)
         self.averaged = averaging.averaged(method.student, settings.average)
-        self.selection = Selection(method, self.data, settings)
-        self.method_name = method_name(method)
-        self.digests = {"data": data.digest, **teacher_digests(method)}
+        self.selection = Selection(method, self.data, settings, self.processes)
         self.monitor = Monitor()
         self.epoch = self.step = 0
+        self.portions: list[Portion] = []
         self.history: list[dict[str, Any]] = []
         self.selected: nn.Module | None = None
         self.journal: Journal | None = None
@@ -100,19 +90,24 @@ class Run:
         dtype = torch.bfloat16 if self.settings.mixed_precision == "bf16" else torch.float32
         layout = self.settings.channels_last
         excuses = install_views(self.method, x, dtype, channels_last=layout, teacher_as=self.answers.of)
-        for name, why in excuses.items():
+        for name, why in excuses.items() if self.processes.first else ():
             sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
+
+    def _journal_path(self) -> Path | None:
+        return self.out / "metrics.jsonl" if self.out is not None and self.processes.first else None
 
     def run_epoch(self, shown: Bar, stop: StopRequest) -> None:
         """Train the rest of the current epoch, judge its student and save."""
         settings, began = self.settings, time.monotonic()
         if self.journal is None:
-            self.journal = Journal(self.out / "metrics.jsonl" if self.out is not None else None)
+            self.journal = Journal(self._journal_path())
         self.method.train()
         self.growth.begin_epoch(self.epoch, settings.epochs)
         self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs), settings.epochs)
-        for (x, y), rows in zip(self._batches(self.step), self.answers.order(self.epoch, self.step), strict=True):
-            self.answers.begin(rows)
+        batches = self._batches(self.step, self._own)
+        for (x, y), rows in zip(batches, self.answers.order(self.epoch, self.step), strict=True):
+            self.portions = self.processes.portions(len(rows), settings.micro_batches)
+            self.answers.begin(rows[positions(self.portions)])
             self._train_step(x, y)
             shown.advance()
             if self.step % settings.log_steps == 0:
@@ -120,11 +115,15 @@ class Run:
                 shown.note(f"epoch {self.epoch + 1}/{settings.epochs} loss {self.monitor.latest['loss']:.4f}")
             if settings.checkpoint_steps and self.step % settings.checkpoint_steps == 0:
                 self.save()
-            if stop:
+            if self.processes.any(bool(stop)):
                 self._leave()
         self._end_epoch(began)
 
-    def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _own(self, size: int) -> Tensor:
+        """Return which images of a batch of `size` this process learns."""
+        return positions(self.processes.portions(size, self.settings.micro_batches))
+
+    def _batches(self, start: int, own: Callable[[int], Tensor] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         settings = self.settings
         return self.data.batches(
             self.epoch,
@@ -133,6 +132,7 @@ class Run:
             start=start,
             device=self.device,
             workers=settings.workers,
+            own=own if self.processes.count > 1 else None,
         )
 
     def _train_step(self, x: Tensor, y: Tensor) -> None:
@@ -141,7 +141,9 @@ class Run:
         for learner in self.learners.values():
             learner.set_lr(position, settings.epochs)
         x = x.contiguous(memory_format=self.layout)
-        total, terms = backward(self.method, x, y, settings, self.accelerator, self.answers)
+        with self.processes.learning(self.method):
+            total, terms = backward(self.method, x, y, settings, self.accelerator, self.answers, self.portions)
+        total, terms = self.processes.combine(self.method, self.portions, total, terms)
         for learner in self.learners.values():
             if settings.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(learner.network.parameters(), settings.clip_norm)
@@ -162,6 +164,7 @@ class Run:
     def _end_epoch(self, began: float) -> None:
         assert self.journal is not None
         self._check_finite()
+        self.processes.check_alike(self.method)
         self.method.end_epoch()
         candidate = self._candidate()
         line: dict[str, Any] = {"epoch": self.epoch, **self.monitor.means()}
@@ -196,14 +199,8 @@ class Run:
         return self.averaged.module
 
     def _check_finite(self) -> None:
-        """A finite loss may have had an infinite gradient: such weights must not replace good ones on disk."""
         self.monitor.flush(self.epoch)
-        for name, weight in self.method.named_parameters():
-            if not bool(weight.isfinite().all()):
-                raise NonFiniteLossError(
-                    f"epoch {self.epoch + 1}, step {self.step}: the gradient was not finite, and so is {name} now",
-                    "lower optimizer.lr, set clip_norm, or train in float32; what was saved before is intact",
-                )
+        check_finite(self.method, self.epoch, self.step)
 
     def _keep(self, candidate: nn.Module) -> None:
         self.selected = copy.deepcopy(candidate)
@@ -211,13 +208,15 @@ class Run:
         self._write(candidate, "student.safetensors")
 
     def _write(self, candidate: nn.Module, name: str) -> None:
-        if self.out is not None:
+        if self.out is not None and self.processes.first:
             extra = {"method": self.method_name, "data": self.data.name, "epoch": str(self.epoch)}
             save_model(candidate, self.out / name, class_names=self.data.class_names, extra=extra)
 
     def _leave(self) -> None:
         self.monitor.flush(self.epoch)
         self.save()
+        # A process that ends early makes the launcher end the one that is still writing.
+        self.processes.any(False)
         where = f"epoch {self.epoch + 1}, step {self.step}"
         if self.out is None:
             raise Interrupted(f"stopped at {where}; without a run folder nothing was saved")
@@ -228,8 +227,11 @@ class Run:
         if self.checkpoint is None or self.journal is None:
             return
         self._check_finite()
+        if not self.processes.first:
+            return
+        self.journal.sync()
         state = {
-            "settings": {"method": self.method_name, **self.settings.model_dump(mode="json")},
+            "settings": self._settings(),
             "digests": self.digests,
             "method": self.method.state_dict(),
             "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
@@ -240,9 +242,12 @@ class Run:
             "best": self.selection.best,
             "history": self.history,
             "metrics_bytes": self.journal.size,
-            "random": random_state(),
+            "random": {**random_state(), "device": self.device.index or 0},
         }
         save_checkpoint(state, self.checkpoint)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"method": self.method_name, **self.settings.model_dump(mode="json")}
 
     def restore(self) -> None:
         """Continue from the run folder's checkpoint.
@@ -252,18 +257,21 @@ class Run:
         """
         if self.checkpoint is None or self.out is None:
             raise CheckpointError("nothing to resume from", "give the run folder: out=...")
-        state = read_checkpoint(self.checkpoint)
+        path, folder = self.checkpoint, self.out
+        state = self.processes.once(lambda: newest_checkpoint(path))
         try:
-            self._check_same_run(state)
-            self._take(state, self.out)
+            check_same_run(path, state, self._settings(), self.digests)
+            self._take(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise CheckpointError(
                 f"{self.checkpoint} does not fit this run: {type(error).__name__}: {reason}",
                 "resume with the networks of the run, or start anew in another folder",
             ) from error
+        if self.selection.best:
+            self.processes.once(lambda: check_selected(folder))
 
-    def _take(self, state: dict[str, Any], out: Path) -> None:
+    def _take(self, state: dict[str, Any]) -> None:
         self.method.load_state_dict(state["method"])
         for name, learner in self.learners.items():
             learner.optimizer.load_state_dict(state["optimizers"][name])
@@ -272,19 +280,9 @@ class Run:
         self.epoch, self.step = state["epoch"], state["step"]
         self.monitor.restore(state["monitor"])
         self.selection.best, self.history = state["best"], state["history"]
-        self.journal = Journal(out / "metrics.jsonl", state["metrics_bytes"])
+        self.journal = Journal(self._journal_path(), state["metrics_bytes"])
         restore_random_state(state["random"])
-
-    def _check_same_run(self, state: dict[str, Any]) -> None:
-        now = {"method": self.method_name, **self.settings.model_dump(mode="json")}
-        then = {**state["settings"], "device": now["device"]}
-        other = [f"{k}: {v} then, {now.get(k)} now" for k, v in then.items() if v != now.get(k)]
-        other += [f"{k} has changed" for k, v in self.digests.items() if state["digests"].get(k) != v]
-        if other:
-            raise CheckpointError(
-                f"{self.checkpoint} belongs to another run: {'; '.join(other)}",
-                "resume with the settings, data and teachers of the run, or start anew in another folder",
-            )
+        restore_device_generator(self.device, state["random"])
 
     def result(self) -> TrainResult:
         """Return the students of a finished run."""

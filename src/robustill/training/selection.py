@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustill.attacks import PGD, correct, eval_mode, stays_correct
+from robustill.attacks.share import sharing
 from robustill.data import Data, Split
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
+from robustill.training.processes import Processes
 from robustill.training.settings import Settings
 from robustill.training.watched import Watched
 
@@ -18,9 +20,13 @@ _BATCH = 512
 
 
 class Selection:
-    """Remembers the best epoch so far in `best` (empty until one was judged)."""
+    """Remembers the best epoch so far in `best` (empty until one was judged).
 
-    def __init__(self, method: Method, data: Data, settings: Settings) -> None:
+    Several processes share the images, and all come to the same scores.
+    """
+
+    def __init__(self, method: Method, data: Data, settings: Settings, processes: Processes | None = None) -> None:
+        self.processes = processes
         self.metric = settings.selection.metric
         if self.metric == "auto":
             self.metric = "robust" if isinstance(method, AdversarialMethod) else "clean"
@@ -42,7 +48,7 @@ class Selection:
     def judge(self, model: nn.Module, epoch: int) -> tuple[dict[str, float], bool]:
         """Return the validation scores of `model` and whether they are the best so far (ties keep the earlier)."""
         assert self.split is not None
-        scores = judge(model, self.split, self.attack, device=self.device, seed=self.settings.seed)
+        scores = self._judge(model, self.split)
         better = not self.best or scores[self.metric] > self.best[self.metric]
         if better:
             self.best = {"epoch": epoch, "metric": self.metric, **scores}
@@ -53,42 +59,80 @@ class Selection:
         if self.split is None or self.attack is None:
             return {}
         generator = torch.Generator().manual_seed(self.settings.seed)
-        sums: dict[str, int] = {}
+        sums: dict[str, float] = {}
         with eval_mode(method):
             for x, y in self.split.batches(_BATCH, device=self.device):
-                verdicts = method.probe(x, y, self.attack, generator)
+                verdicts, counted = self._probed(method, self.attack, x, y, generator)
                 if not verdicts:
                     return {}
-                sums = {name: sums.get(name, 0) + int(right.sum()) for name, right in verdicts.items()}
-        return {"probe": {name: value / len(self.split) for name, value in sums.items()}}
+                sums = {name: sums.get(name, 0) + counted * int(right.sum()) for name, right in verdicts.items()}
+        return {"probe": {name: _over(value, self.processes) / len(self.split) for name, value in sums.items()}}
+
+    def _probed(
+        self, method: Method, attack: PGD, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], float]:
+        """Return the verdicts on this process's share of a batch, and how often each counts."""
+        share = None if self.processes is None else self.processes.share(len(x))
+        if share is None:
+            return method.probe(x, y, attack, generator), 1
+        own = slice(share.start, share.stop)
+        with sharing(share):
+            return method.probe(x[own], y[own], attack, generator), share.counted
 
     def watch(self, model: nn.Module) -> dict[str, Any]:
         """Return `{"overfitting": {"validation_images": ..., "train": scores and size by group}}`; empty if off."""
         if self.split is None or not self.watched.groups:
             return {}
-        train = {
-            name: {"images": len(part), **judge(model, part, self.attack, device=self.device, seed=self.settings.seed)}
-            for name, part in self.watched.groups.items()
-        }
+        train = {name: {"images": len(part), **self._judge(model, part)} for name, part in self.watched.groups.items()}
         return {"overfitting": {"validation_images": len(self.split), "train": train}}
 
+    def _judge(self, model: nn.Module, split: Split) -> dict[str, float]:
+        where = {"device": self.device, "seed": self.settings.seed}
+        return judge(model, split, self.attack, **where, processes=self.processes)  # type: ignore[arg-type]
 
-def judge(model: nn.Module, split: Split, attack: PGD | None, *, device: torch.device, seed: int) -> dict[str, float]:
+
+def judge(
+    model: nn.Module,
+    split: Split,
+    attack: PGD | None,
+    *,
+    device: torch.device,
+    seed: int,
+    processes: Processes | None = None,
+) -> dict[str, float]:
     """Return `{"clean": ..., "robust": ..., "wra": ...}` accuracies of `model` on `split`, in float32.
 
-    Without an attack, only `clean`. The random start is drawn from `seed` alone, so that epochs compare.
+    Without an attack, only `clean`. The random start is drawn from `seed` alone, so that epochs compare. Of several
+    processes, each attacks its share of what is right without an attack; all return the same.
     """
     generator = torch.Generator().manual_seed(seed)
-    right = robust = 0
+    right, standing = 0, 0.0
     for x, y in split.batches(_BATCH, device=device):
         clean = correct(model, x, y)
         right += int(clean.sum())
         if attack is not None and bool(clean.any()):
-            robust += int(stays_correct(model, x[clean], y[clean], attack, generator=generator).sum())
+            standing += _standing(model, x[clean], y[clean], attack, generator, processes)
     scores = {"clean": right / len(split)}
     if attack is not None:
+        robust = _over(standing, processes)
         scores |= {"robust": robust / len(split), "wra": (right + robust) / (2 * len(split))}
     return scores
+
+
+def _standing(
+    model: nn.Module, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator, processes: Processes | None
+) -> float:
+    share = None if processes is None else processes.share(len(x))
+    if share is None:
+        return int(stays_correct(model, x, y, attack, generator=generator).sum())
+    own = slice(share.start, share.stop)
+    with sharing(share):
+        return share.counted * int(stays_correct(model, x[own], y[own], attack, generator=generator).sum())
+
+
+def _over(count: float, processes: Processes | None) -> int:
+    """Return the number of images in all processes."""
+    return round(count if processes is None else processes.sum(count))
 
 
 def _attack(method: Method, settings: Settings) -> PGD | None:

@@ -118,6 +118,11 @@ class Settings(Table):
         "memory of one part. Not the same to the last digit: random starts differ, and batch norm normalises and "
         "counts each part by itself. Methods whose loss or state looks at the whole batch refuse it",
     )
+    sync_batch_norm: bool = Field(
+        default=True,
+        description="with several processes, batch norm normalises by the statistics of the whole batch, as one "
+        "process does; false: each process by those of its own share, and the running statistics are averaged",
+    )
     attack_view: bool = Field(
         default=True,
         description="attack copies with folded batch norms, in the training precision; equal up to rounding",

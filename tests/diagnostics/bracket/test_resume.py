@@ -124,7 +124,9 @@ def test_other_settings_are_named(pair: tuple[nn.Module, nn.Module], tiny_data: 
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_file(content: bytes, pair: tuple[nn.Module, nn.Module], tiny_data: Data, tmp_path: Path) -> None:
     (tmp_path / "calibration.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"calibration.safetensors cannot be read"):
+    with pytest.raises(
+        CheckpointError, match=r"calibration.safetensors (is not a complete safetensors file|cannot be read)"
+    ):
         calibrate(*pair, tiny_data, 0.02, **QUICK, out=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(RobustillError, match="cannot create the folder"):

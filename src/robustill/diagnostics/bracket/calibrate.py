@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robustill.attacks.threat import Norm
 from robustill.data import Data
 from robustill.diagnostics.bracket.calibration import Calibration
-from robustill.diagnostics.bracket.files import reported, write_json
+from robustill.diagnostics.bracket.files import reported
 from robustill.diagnostics.bracket.kept import Kept
 from robustill.diagnostics.bracket.pair_result import check_pair, pair_result
 from robustill.diagnostics.bracket.pair_stages import PairStages
@@ -26,6 +26,7 @@ from robustill.diagnostics.bracket.radii import (
 from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import check_boundable, subject
 from robustill.errors import InputError
+from robustill.writing import write_json
 
 
 def calibrate(

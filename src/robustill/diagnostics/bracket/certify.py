@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robustill.attacks.threat import Norm
 from robustill.data import Data
 from robustill.diagnostics.bracket.certification import Certification, SmoothedClass
-from robustill.diagnostics.bracket.files import reported, write_json
+from robustill.diagnostics.bracket.files import reported
 from robustill.diagnostics.bracket.kept import Kept
 from robustill.diagnostics.bracket.model_stages import ModelStages
 from robustill.diagnostics.bracket.radii import BOUNDS, check_choice, check_counts, check_radii
@@ -20,6 +20,7 @@ from robustill.diagnostics.bracket.sandwich import ROUNDING, certain_within, che
 from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import Subject, check_boundable, subject
 from robustill.errors import InputError
+from robustill.writing import write_json
 
 
 def certify(

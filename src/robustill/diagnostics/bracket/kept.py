@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustill.errors import CheckpointError, RobustillError
+from robustill.errors import CheckpointError, ModelError
+from robustill.models.seal import read_sealed, save_sealed
+from robustill.writing import make_folder
 
 # Writing takes a twentieth of the time at most.
 _REST = 20
@@ -37,11 +38,7 @@ class Kept:
         self.seconds: dict[str, float] = {}
         self._saved, self._took = 0.0, 0.0
         if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                message = f"cannot create the folder {path.parent}: {error.strerror}"
-                raise RobustillError(message, "choose another --out") from error
+            make_folder(path.parent)
             if path.exists():
                 self._load(path)
 
@@ -73,31 +70,28 @@ class Kept:
         """Write everything."""
         if self.path is None:
             return
-        from safetensors.torch import save_file
-
         began = time.monotonic()
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         about = {"settings": json.dumps(self._settings, sort_keys=True), "seconds": json.dumps(self.seconds)}
-        save_file(self._values, temporary, metadata=about)
-        os.replace(temporary, self.path)
+        save_sealed(self._values, self.path, about)
         self._saved = time.monotonic()
         self._took = self._saved - began
 
     def _load(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                before = dict(json.loads(about["settings"]))
-                self.seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
-                self._values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._values, about = read_sealed(path)
+            before = dict(json.loads(about["settings"]))
+            self.seconds = {str(k): float(v) for k, v in json.loads(about["seconds"]).items()}
+        except ModelError as error:
+            reason = error.message.removeprefix(f"{path} ")
+            raise CheckpointError(
+                f"{path} cannot be read: it {reason}", "delete it, or choose another --out"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path} cannot be read", "delete it, or choose another --out") from error
         other = [
             _difference(key, before.get(key), now) for key, now in self._settings.items() if before.get(key) != now
         ]
-        if other or any(len(value) != self.total for value in self._values.values()):
+        if other or any(value.shape[:1] != (self.total,) for value in self._values.values()):
             raise CheckpointError(
                 f"{path} holds results of other settings: {'; '.join(other) or 'another number of images'}",
                 "repeat the call without changes, choose another --out, or delete the file",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from robustill.diagnostics.learnability.scores import Learnability
 from robustill.errors import DataError, InputError, ModelError
+from robustill.models.seal import save_sealed
 from robustill.models.weights import read_safetensors
 
 _FORMAT = "robustill-learnability/1"
@@ -23,15 +23,11 @@ _PER_IMAGE["rows"] = torch.int64
 
 def save_learnability(found: Learnability, path: str | Path) -> None:
     """Write one file, atomically: a bit per reference and image, 20 bytes more per image."""
-    from safetensors.torch import save_file
-
     path = Path(path)
     tensors = {name: getattr(found, name).to(dtype).contiguous() for name, dtype in _PER_IMAGE.items()}
     tensors["right"] = torch.from_numpy(np.packbits(found.right.numpy(), axis=1))
     about = json.dumps({"references": list(found.references), _ABOUT: found.about}, allow_nan=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, metadata={"format": _FORMAT, _ABOUT: about})
-    os.replace(temporary, path)
+    save_sealed(tensors, path, {"format": _FORMAT, _ABOUT: about})
 
 
 def load_learnability(path: str | Path) -> Learnability:

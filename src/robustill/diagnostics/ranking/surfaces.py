@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,10 +16,13 @@ from torch import Tensor, nn
 from robustill.attacks import Attack, adversarial_points, eval_mode
 from robustill.data import Split
 from robustill.data.splits import to_unit
+from robustill.errors import ModelError
 from robustill.evaluation.store import example_generators
 from robustill.evaluation.view import Precision, view_of
 from robustill.models import model_digest
+from robustill.models.seal import read_sealed, save_sealed
 from robustill.progress import bar
+from robustill.writing import make_folder
 
 SURFACES = ("clean", "student", "teacher")
 _SAVE_EVERY_S = 20.0
@@ -152,20 +154,13 @@ class _Kept:
         self._saved = time.monotonic()
         if self._path is None or logits is None:
             return
-        from safetensors.torch import save_file
-
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        save_file({"logits": logits.contiguous()}, temporary)
-        os.replace(temporary, self._path)
+        make_folder(self._path.parent)
+        save_sealed({"logits": logits.contiguous()}, self._path, {})
 
     def _load(self, path: Path, total: int) -> None:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         try:
-            logits = load_file(path)["logits"]
-        except (SafetensorError, OSError, KeyError, ValueError):
+            logits = read_sealed(path)[0]["logits"]
+        except (ModelError, KeyError):
             return
         # A damaged file is made again: it holds nothing that cannot be computed.
         if logits.dim() == 3 and logits.dtype == torch.float32 and logits.shape[1] <= total:

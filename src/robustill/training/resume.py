@@ -1,0 +1,51 @@
+"""What must hold before a run goes on from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robustill.errors import CheckpointError, ModelError
+from robustill.models import load_model
+
+
+def check_same_run(path: Path, state: Mapping[str, Any], settings: dict[str, Any], digests: Mapping[str, str]) -> None:
+    """Check that a checkpoint is of this run; the device may be another, and so may the number of processes.
+
+    Args:
+        path: Where the checkpoint is.
+        state: The checkpoint.
+        settings: Of this run.
+        digests: Of its data and teachers.
+
+    Raises:
+        CheckpointError: Settings, data or teachers have changed; says which.
+        ValueError: It stands where no run can.
+    """
+    then = {**state["settings"], "device": settings["device"]}
+    other = [f"{k}: {v} then, {settings.get(k)} now" for k, v in then.items() if v != settings.get(k)]
+    other += [f"{k} has changed" for k, v in digests.items() if state["digests"].get(k) != v]
+    if other:
+        raise CheckpointError(
+            f"{path} belongs to another run: {'; '.join(other)}",
+            "resume with the settings, data and teachers of the run, or start anew in another folder",
+        )
+    for name, most in (("epoch", settings["epochs"]), ("step", None), ("metrics_bytes", None)):
+        value = state[name]
+        if type(value) is not int or value < 0 or (most is not None and value > most):
+            raise ValueError(f"{name} is {value!r}")
+
+
+def check_selected(folder: Path) -> None:
+    """That the best student so far, in a file of its own, is lost must not come to light after the last epoch.
+
+    Raises:
+        CheckpointError: It is.
+    """
+    try:
+        load_model(folder / "student.safetensors")
+    except ModelError as error:
+        raise CheckpointError(
+            f"the best student so far is lost: {error.message}", "start anew in another folder"
+        ) from error
