@@ -1,5 +1,6 @@
 """What two processes do in the tests of them: the script that both run, and parts that the tests use themselves."""
 
+import atexit
 import json
 import os
 import signal
@@ -191,6 +192,14 @@ def refusals(first: bool) -> None:
     assert processes.sum(1.5) == 3.0
 
 
+def threads() -> list[str]:
+    """The names of this process's threads, where the system tells."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     work(Path(sys.argv[1]))
+    atexit._run_exitfuncs()
+    # One that outlives the interpreter kills the process now and then.
+    assert not [name for name in threads() if "gloo" in name]

@@ -7,6 +7,7 @@ import os
 import torch
 
 from robustill.evaluation.store import VerdictStore
+from robustill.training.leave import leave_at_exit
 
 
 def part(device: torch.device) -> tuple[int, int]:
@@ -18,6 +19,7 @@ def part(device: torch.device) -> tuple[int, int]:
         return 0, 1
     from accelerate import PartialState
 
+    leave_at_exit()
     state = PartialState(cpu=device.type == "cpu")
     return state.process_index, state.num_processes
 

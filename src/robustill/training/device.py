@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from robustill.errors import InputError
+from robustill.training.leave import leave_at_exit
 from robustill.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def accelerator_for(settings: Settings) -> Accelerator:
     device = find_device(settings.device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _check_one_each(settings.device, device.type)
+        leave_at_exit()
     elif device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     # accelerate keeps its state for the process; a second run may want another precision or device.

@@ -177,10 +177,6 @@ class Processes:
 @cache
 def _control() -> dist.ProcessGroup | None:
     """Return the group for what never reaches a GPU: flags and objects, which must not wait for kernels."""
-    atexit.register(_leave)
+    # A group that is still referred to would not be left.
+    atexit.register(_control.cache_clear)
     return None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
