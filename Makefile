@@ -36,7 +36,7 @@ bench: setup
 docs: setup
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	$(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Exactly what CI runs after the installation.
 check: lint type test

@@ -1,4 +1,4 @@
-"""Write what is generated from the methods' cards: the README's table and docs/methods/*.md.
+"""Write what is generated from cards and results: the README's table and docs/methods/*.md.
 
 `python docs/generate.py` rewrites them; with `--check` it exits with 1 if one is out of date.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+
+from measured import SOURCE, section, short
 
 from robustill.methods import METHODS, Card, Wrapper, card
 
@@ -39,13 +41,12 @@ def page(each: Card) -> str:
 
 {each.paper}
 
-| | |
-|---|---|
-| the adversary maximises | {code(each.inner)} |
-| training minimises | {code(each.outer)} |
-| networks | {", ".join(f"`{name}`" for name in each.networks)} |
-| state | {each.state} |
+- The adversary maximises: {each.inner if each.inner == "none" else f"`{each.inner}`"}
+- Training minimises: `{each.outer}`
+- Networks: {", ".join(f"`{name}`" for name in each.networks)}
+- State: {each.state}
 {variants}
+{section(each.name)}
 ## In a recipe
 
 ```toml
@@ -74,6 +75,30 @@ def recipe(each: Card) -> str:
     return "\n".join((["[teachers]", *lines, ""] if lines else []) + parts)
 
 
+def overview(cards: list[Card]) -> str:
+    """Return the page that lists all methods with their results."""
+    head = ["| method | networks | clean | PGD-20 | PGD-20 less RSLAD's |", "|---|---|---|---|---|"]
+    rows = [
+        f"| [`{each.name}`]({each.name}.md) {each.title.rstrip('.').split(': ')[-1]} | {', '.join(each.networks)} | "
+        + " | ".join(short(each.name))
+        + " |"
+        for each in cards
+    ]
+    return f"""# Methods
+
+Every method is one file with two functions: what the adversary maximises, and what training minimises at the point it
+found. How to choose: [Choose a teacher](../teachers.md). How to add one:
+[Add your own method](../how-to/own-method.md).
+
+Results: Fashion-MNIST, Linf eps 0.1, `cnn_small`, the last of six epochs (`faithful` and `ibp`: the epoch selected on
+validation images, `ibp` of ten), 10,000 test images, percent, mean ± standard deviation of three seeds. The difference
+is paired by seed and has a 95% t interval. Six epochs say what six epochs give:
+[what these numbers show and what not]({SOURCE}fashion-mnist-methods.md).
+
+{chr(10).join(head + rows)}
+"""
+
+
 def files() -> dict[Path, str]:
     """Return every generated file with its text."""
     cards = [card(name, method) for name, method in METHODS.items()]
@@ -81,7 +106,8 @@ def files() -> dict[Path, str]:
     before, rest = readme.split(BEGIN)
     after = rest.split(END)[1]
     texts = {ROOT / "README.md": f"{before}{BEGIN}\n{table(cards)}\n{END}{after}"}
-    return texts | {ROOT / "docs" / "methods" / f"{each.name}.md": page(each) for each in cards}
+    docs = {f"methods/{each.name}.md": page(each) for each in cards} | {"methods/index.md": overview(cards)}
+    return texts | {ROOT / "docs" / name: text for name, text in docs.items()}
 
 
 def main() -> int:

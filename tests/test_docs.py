@@ -33,7 +33,7 @@ def test_the_library_example_runs(
 
 def test_the_command_example_names_existing_recipes_and_options() -> None:
     commands = [shlex.split(line) for line in "\n".join(blocks("sh")).splitlines() if line.startswith("robustill ")]
-    assert len(commands) == 13
+    assert len(commands) == 14
     recipes = [command[2] for command in commands if command[1] == "train"]
     for recipe in recipes:
         assert load_recipe(recipe).data.name == "fashion-mnist"

@@ -55,6 +55,27 @@ def test_silent_when_not_shown(clock: Iterator[list[float]], capsys: pytest.Capt
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_line_is_written_at_once_in_a_log(clock: Iterator[list[float]], capsys: pytest.CaptureFixture[str]) -> None:
+    now = next(clock)
+    with bar("x", 4) as shown:
+        shown.line("nothing yet")
+        for k in range(2):
+            now[0] += 6
+            shown.advance(2)
+            shown.line(f"epoch {k + 1}/2\x1b[2J")
+        # The next one is due 15 seconds after the last, whatever it was.
+        now[0] += 14
+        shown.advance(0)
+    assert capsys.readouterr().err.splitlines() == [
+        "x 0/4 nothing yet (ETA unknown)",
+        r"x 2/4 epoch 1/2\x1b[2J (ETA 6 s)",
+        r"x 4/4 epoch 2/2\x1b[2J (done)",
+    ]
+    with bar("x", 4, show=False) as shown:
+        shown.line("not wanted")
+    assert capsys.readouterr().err == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -75,6 +96,9 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "RSLAD on digits" in text
     assert "loss 0.5" in text
     assert "(ETA" not in text
+    with bar("RSLAD on digits", 100) as shown:
+        shown.line("epoch 1/3")
+    assert "epoch 1/3" in terminal.getvalue()
     assert capsys.readouterr().out == ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class RobustillError(Exception):
@@ -15,7 +16,12 @@ class RobustillError(Exception):
     Args:
         message: What was wrong and where.
         hint: What to do about it (optional, printed on a line of its own).
+
+    Attributes:
+        passing: Whether it may be over soon without anybody changing what was asked for, such as a full disk.
     """
+
+    passing: ClassVar[bool] = False
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message if hint is None else f"{message}\n  hint: {hint}")

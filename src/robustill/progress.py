@@ -45,12 +45,25 @@ class Bar:
             if time.monotonic() - self._printed > 0.1:
                 self.draw()
         elif time.monotonic() - self._printed > _LINE_EVERY_S:
-            self._printed = time.monotonic()
-            rate = (self._done - self._start_done) / (self._printed - self._began)
-            eta = (self._total - self._done) / rate if rate else float("inf")
-            share = f"{100 * self._done // self._total}%" if self._percent else f"{self._done}/{self._total}"
-            sys.stderr.write(f"{self._label} {share} {self._text} (ETA {eta:.0f} s)\n")
-            sys.stderr.flush()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._printed = time.monotonic()
+        spent = self._printed - self._began
+        rate = (self._done - self._start_done) / spent if spent else 0.0
+        left = self._total - self._done
+        eta = f"ETA {duration(left / rate)}" if rate and left else "done" if not left else "ETA unknown"
+        share = f"{100 * self._done // self._total}%" if self._percent else f"{self._done}/{self._total}"
+        sys.stderr.write(f"{self._label} {share} {self._text} ({eta})\n")
+        sys.stderr.flush()
+
+    def line(self, text: str) -> None:
+        """Show `text` behind the bar in a terminal; elsewhere write it as a line of its own, at once."""
+        if self._progress is not None:
+            self.note(text)
+        elif self._printed < float("inf"):
+            self._text = printable(text)
+            self._tell()
 
     def note(self, text: str) -> None:
         """Show `text` behind the bar."""
@@ -79,8 +92,8 @@ def duration(seconds: float) -> str:
 def bar(label: str, total: int, *, done: int = 0, show: bool = True, percent: bool = False) -> Iterator[Bar]:
     """Show progress of `total` units while the block runs; `done` of them were done before.
 
-    In a terminal this is a bar with elapsed and remaining time; elsewhere a line every 15 seconds. With `percent`, the
-    units are nothing that people count, and the share is shown instead.
+    In a terminal this is a bar with elapsed and remaining time; elsewhere a line every 15 seconds, and those of
+    `Bar.line`. With `percent`, the units are nothing that people count, and the share is shown instead.
     """
     if not show:
         quiet = Bar(label, total, done, None, percent)

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 _STUDENT, _GALLERY = "student.safetensors", "gallery.json"
 
 
-def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train `recipe` into `folder`, which gets `recipe.toml` with every default written out.
+def run_recipe(
+    recipe: Recipe, folder: Path, *, resume: bool = False, progress: bool = True, track: Sequence[str] = ()
+) -> TrainResult:
+    """Train `recipe` into `folder`, which gets `recipe.toml` with every default written out; `track` as in `train`.
 
     Raises:
         RobustillError: As `Recipe.build` and `train`.
@@ -38,10 +40,10 @@ def run_recipe(recipe: Recipe, folder: Path, *, resume: bool = False, progress: 
     if resume and not has_checkpoint(folder):
         raise CheckpointError(f"no checkpoint in {folder}", "start the run without --resume")
     with hold(folder):
-        return _run_recipe(recipe, folder, resume, progress)
+        return _run_recipe(recipe, folder, resume, progress, track)
 
 
-def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool) -> TrainResult:
+def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, track: Sequence[str]) -> TrainResult:
     from robustill.evaluation import is_first
     from robustill.training import train
     from robustill.training.checkpoint import has_checkpoint
@@ -55,7 +57,7 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool) -> T
     _check_teachers(method, data)
     if is_first() and not has_checkpoint(folder):
         write_whole(written, [_toml(recipe)])
-    result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress)
+    result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress, track=track)
     if recipe.training.overfitting.images and is_first():
         from robustill.diagnostics.overfitting import record_overfitting
         from robustill.report import draw_overfitting

@@ -24,6 +24,8 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>[
 class WriteError(RobustillError):
     """A file or folder cannot be written; what was there before is as it was."""
 
+    passing = True
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:

@@ -17,6 +17,21 @@ def test_doctor_on_good_data(robustill: Robustill) -> None:
     assert json.loads(Path("found/doctor.json").read_text()) == values
     assert values["problems"] == []
     assert values["tables"]["Data: digits"]["shape"] == "1x8x8"
+    checks = {each["name"]: each for each in values["checks"]}
+    assert checks["torch"].keys() == {"name", "status", "says", "do"}
+    assert checks["folder runs"]["status"] == "ok"
+    for name in ("cores", "data fashion-mnist", "extra hub"):
+        assert f"│ {name} " in outcome.out
+
+
+def test_doctor_fails_where_runs_cannot_go(robustill: Robustill) -> None:
+    Path("file").write_text("")
+    outcome = robustill("doctor", "--runs", "file")
+    assert outcome.code == 1
+    assert "file is no folder" in outcome.out
+    again = robustill("doctor", "--runs", "file", "--json")
+    assert again.code == 1
+    assert [each["name"] for each in again.json["checks"] if each["status"] == "fail"] == ["folder file"]
 
 
 @pytest.mark.parametrize(

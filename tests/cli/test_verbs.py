@@ -17,7 +17,7 @@ from tests.cli.command import Robustill, refused
 
 VERBS = (
     "demo", "train", "evaluate", "calibrate", "certify", "unlearnable", "rank-teachers", "simulate", "landscape",
-    "report", "study", "list", "doctor",
+    "report", "export", "study", "list", "doctor",
 )  # fmt: skip
 
 

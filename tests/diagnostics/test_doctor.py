@@ -83,6 +83,6 @@ def test_a_teacher_that_cannot_be_used_is_a_problem(teacher: str | None, message
 
 def test_json_is_plain() -> None:
     values = json.loads(json.dumps(examine(data="digits").to_json()))
-    assert set(values) == {"tables", "problems"}
+    assert set(values) == {"checks", "tables", "problems"}
     assert values["problems"] == []
     assert values["tables"]["Data: digits"]["images"] == "train 1293, validation 144, test 360"

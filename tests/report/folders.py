@@ -110,6 +110,8 @@ def with_everything(folder: Path) -> Path:
     write(folder / "calibration.json", calibration())
     write(folder / "certification.json", certification())
     write(folder / "teachers.json", teachers())
+    write(folder / "unlearnable.json", unlearnable())
+    write(folder / "examples.json", examples())
     write(folder / "landscape.json", landscape())
     write(folder / "gallery.json", gallery())
     return folder
@@ -154,7 +156,9 @@ def teachers() -> dict[str, Any]:
 
 def landscape() -> dict[str, Any]:
     spread = {"mean": 0.25, "sd_directions": 0.125}
-    run = {"loss": 0.5, "robust": 0.5, "curves": [[1.0, 0.5, 1.5], [2.0, 0.5, 1.0]],
+    plane = {"radii": [-1.0, 0.0, 1.0], "losses": [[1.0, 0.75, 2.5], [0.5, 0.5, 0.5], [0.25, 0.625, 4.5]]}
+    run = {"loss": 0.5, "robust": 0.5, "curves": [[1.0, 0.5, 1.5], [2.0, 0.5, 1.0]], "plane": plane,
+           "robust_curves": [[0.25, 0.5, 0.125], [0.375, 0.5, 0.25]],
            "flatness": {"radius": 0.5, "rise": spread, "robust_drop": spread}}  # fmt: skip
     settings = {"norm": "Linf", "eps": 0.1, "directions": 2, "images": 40, "split": "train", "flatness_at": 0.5}
     return {"settings": settings, "radii": [-1.0, 0.0, 1.0], "runs": {"run": run}}
@@ -170,3 +174,29 @@ def gallery() -> dict[str, Any]:
              "clean": PNG, "adversarial": PNG, "perturbation": PNG}  # fmt: skip
     return {"schema": 1, "attack": "pgd20", "norm": "Linf", "eps": 0.1, "split": "test", "model_digest": "e" * 64,
             "images": [image], "missing": {}}  # fmt: skip
+
+
+def unlearnable() -> dict[str, Any]:
+    sizes = {"references": 3, "unlearnable": 10, "learnable": 20}
+    return {
+        "schema": 1, "data": "pets", "attack": "pgd10", "norm": "Linf", "eps": 0.1, "images": 40,
+        "references": ["pgd_at/0", "pgd_at/1", "pgd_at/2"], "sizes": {"intersection": sizes},
+        "histogram": [10, 4, 6, 20],
+        "classes": [{"name": "cat", "images": 16, "unlearnable": 2, "learnable": 12},
+                    {"name": "dog", "images": 24, "unlearnable": 8, "learnable": 8}],
+        "jaccard": [[1.0, 0.5, 0.75], [0.5, 1.0, 0.625], [0.75, 0.625, 1.0]],
+        "stability": [{"references": 1, "unlearnable": 16.0, "learnable": 24.0},
+                      {"references": 2, "unlearnable": 12.5, "learnable": 22.0},
+                      {"references": 3, "unlearnable": 10.0, "learnable": 20.0}],
+        "label_errors": [{"position": 3, "row": 5, "label": "cat", "seen_as": "dog"}],
+    }  # fmt: skip
+
+
+def examples() -> dict[str, Any]:
+    images = [{"pixels": [[0, 255], [10, 20]], "caption": "cat", "seen_as": "dog"},
+              {"pixels": [[[0, 255, 3], [1, 2, 3]]], "caption": "dog", "seen_as": None}]  # fmt: skip
+    rows = [
+        {"title": "least learnable", "of": 10, "images": images},
+        {"title": "most learnable", "of": 20, "images": images[:1]},
+    ]
+    return {"references": 3, "rows": rows}

@@ -74,7 +74,7 @@ def test_no_errors_and_no_requests(which: str, browser: Any, pages: dict[str, Pa
     assert len({url for url in asked if url.startswith("file:")}) == 1
     loaded = browser.execute_script("return [...document.images].map((i) => i.complete && i.naturalWidth > 0)")
     assert all(loaded)
-    assert len(loaded) == 3
+    assert len(loaded) == 6
 
 
 def column(browser: Any, caption: str, at: int) -> list[str]:

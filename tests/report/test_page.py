@@ -17,7 +17,8 @@ from tests.report.parsed import Parsed, outside
 
 PARTS = [
     "warnings", "summary", "threat", "selection", "attacks", "curve", "training", "adaptive", "overfitting",
-    "calibration", "certified", "teachers", "landscape", "gallery", "reproduction", "origins",
+    "calibration", "certified", "unlearnable", "examples", "teachers", "landscape", "gallery", "reproduction",
+    "origins",
 ]  # fmt: skip
 
 
@@ -62,7 +63,8 @@ def test_a_run_with_everything_has_every_section_in_order(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("file", "part"),
     [("diagnostics", "overfitting"), ("calibration", "calibration"), ("certification", "certified"),
-     ("teachers", "teachers"), ("landscape", "landscape"), ("gallery", "gallery")],
+     ("unlearnable", "unlearnable"), ("examples", "examples"), ("teachers", "teachers"),
+     ("landscape", "landscape"), ("gallery", "gallery")],
 )  # fmt: skip
 def test_a_section_is_there_where_its_file_is(file: str, part: str, tmp_path: Path) -> None:
     folder = folders.with_everything(tmp_path / "run")
@@ -175,9 +177,9 @@ def test_nothing_from_a_file_becomes_markup(tmp_path: Path) -> None:
     (folder / "recipe.toml").write_text(
         f"title = '''{evil}'''\n[method]\nname = '''{evil}'''\n" + "# </code></pre>" + evil
     )
-    for file in ("teachers", "gallery", "landscape"):
+    for file in ("teachers", "gallery", "landscape", "unlearnable", "examples"):
         text = (folder / f"{file}.json").read_text()
-        for name in ("wide", "cat", '"run"', "knows nothing"):
+        for name in ("wide", "cat", '"run"', "knows nothing", "least learnable", "pets"):
             text = text.replace(name, json.dumps(evil) if name[0] == '"' else json.dumps(evil)[1:-1])
         (folder / f"{file}.json").write_text(text)
     folders.lines(folder / "metrics.jsonl", [{**line, f"w_{evil}": 1.0, evil: 0.5} for line in folders.epochs()])
@@ -215,7 +217,18 @@ def test_only_its_own_script_may_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["evaluation", "calibration", "certification", "diagnostics", "teachers", "landscape", "gallery"]
+    "file",
+    [
+        "evaluation",
+        "calibration",
+        "certification",
+        "diagnostics",
+        "unlearnable",
+        "examples",
+        "teachers",
+        "landscape",
+        "gallery",
+    ],
 )
 @pytest.mark.parametrize("content", ["{", "[1]", '{"schema": 1}', "\xff", "[" * 100_000])
 def test_a_damaged_file_is_one_clear_error(file: str, content: str, tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from robustill.data.stream import ReaderError
+from robustill.errors import RobustillError
 from robustill.study import Cells
 from robustill.study.folder import Store, only_process
 from robustill.study.run_cell import attempt
-from robustill.writing import write_json
+from robustill.training.lock import BusyError
+from robustill.writing import WriteError, write_json
 from tests.study.small import QUICK, expand
 
 RUN = "[runs.trades]\nrecipe = 'digits_trades_cnn-small'\nset = { data.limit = 200 }\nseeds = 1\n"
@@ -121,6 +124,23 @@ def test_what_a_user_can_mend_comes_with_its_hint(tmp_path: Path) -> None:
     assert failure is not None
     assert failure["final"]
     assert "traceback" not in failure
+
+
+@pytest.mark.parametrize("error", [WriteError("full"), BusyError("busy"), ReaderError("died")])
+def test_what_may_pass_is_not_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RobustillError) -> None:
+    cells = expand(RUN)
+    folder, store = prepared(tmp_path, cells)
+
+    def fail(*args: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("robustill.training.loop.Run", fail)
+        assert attempt(folder) == 1
+    failure = store.failure(cells.all()[0])
+    assert failure is not None
+    assert failure["passing"]
+    assert "final" not in failure
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

@@ -119,6 +119,15 @@ def test_what_a_person_has_to_change_is_not_tried_again(tmp_path: Path) -> None:
     assert sum(name.startswith("pgd_at") for name in runner.started) == 1
 
 
+def test_what_passes_is_tried_again_now_and_in_the_next_call(tmp_path: Path) -> None:
+    store, full = Store(tmp_path), lambda folder: failing(folder, passing=True, hint="free some space")
+    runner = Inline(only("pgd_at", full))  # type: ignore[arg-type]
+    jobs = run(store, runner, retries=2)
+    assert jobs["robust seed 7"].why == "no (free some space)"
+    assert sum(name.startswith("pgd_at") for name in runner.started) == 3
+    assert set(states(run(store, Inline(pretend()))).values()) == {"done"}
+
+
 def test_what_was_killed_is_tried_again_in_the_next_call(tmp_path: Path) -> None:
     store = Store(tmp_path)
     jobs = run(store, Inline(only("standard", lambda folder: -9)))  # type: ignore[arg-type]

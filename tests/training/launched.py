@@ -116,6 +116,10 @@ EXACT: dict[str, tuple[Callable[[], Method], dict[str, Any]]] = {
         lambda: PeerAiD(Exact(), Exact(), attack=SMOOTH),
         {"first_attack_steps": 1},
     ),
+    "spread teacher": (
+        lambda: METHODS["adaad"](Exact(), Exact(), attack=SMOOTH),
+        {"spread_teachers": True},
+    ),
     "absld": (lambda: METHODS["absld"](Exact(), net(1, sure=True), attack=SMOOTH), {}),
     "saad": (lambda: METHODS["saad"](Exact(), net(1, sure=True), beta=0.5, attack=SMOOTH), {}),
     "ciard": (lambda: METHODS["ciard"](Exact(), Exact(), net(2, sure=True), begin=1, attack=SMOOTH), {}),
@@ -171,7 +175,23 @@ def work(out: Path) -> None:
     if first:
         (out / "history.json").write_text(json.dumps({name: result.history for name, result in results.items()}))
         torch.save({name: result.student_last.state_dict() for name, result in results.items()}, out / "weights.pt")
+    spread()
     refusals(first)
+
+
+def spread() -> None:
+    """Each process holds a part of the teacher, to the last bit with the same result."""
+    histories = []
+    for wanted in (False, True):
+        torch.manual_seed(4)
+        teacher = build_model("resnet18", num_classes=10, shape=(1, 8, 8), width=4)
+        method = METHODS["adaad"](net(0), teacher, attack=LINF)
+        changes = {"epochs": 1, "batch_size": 31, "attack_view": False, "remember_teachers": False}
+        histories.append(train(method, few(), settings(**changes, spread_teachers=wanted), progress=False).history)
+        whole = sum(weight.numel() for weight in teacher.parameters())
+        held = sum(getattr(weight, "to_local", lambda w=weight: w)().numel() for weight in teacher.parameters())
+        assert (0.4 < held / whole < 0.6) if wanted else held == whole
+    assert histories[0] == histories[1]
 
 
 def refusals(first: bool) -> None:

@@ -25,6 +25,15 @@ def stays_correct(model: nn.Module, x: Tensor, y: Tensor, attack: Attack, *, gen
 
     An example that is wrong without any perturbation should be counted as fallen by the caller: x itself is in the
     ball.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> from robustill.attacks import FGSM
+    >>> stays_correct(model, x, y, FGSM(eps=0.25))
+    tensor([False,  True])
     """
     return correct(model, adversarial_points(model, x, y, attack, generator=generator), y)
 
@@ -35,6 +44,16 @@ def adversarial_points(
     """Return the points that an attack on `model` finds, `[B, ...], [B] -> [B, ...]`.
 
     PGD and FGSM maximise the cross-entropy with `y`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> from robustill.attacks import FGSM
+    >>> adversarial_points(model, x, y, FGSM(eps=0.25))
+    tensor([[0.3500, 0.6500],
+            [0.6500, 0.3500]])
     """
     if not isinstance(attack, PGD | FGSM):
         return attack(model, x, y, generator=generator)

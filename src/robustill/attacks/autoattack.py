@@ -37,6 +37,10 @@ class AutoAttack:
 
     Raises:
         InputError: An unknown version, or an impossible radius or norm.
+
+    >>> from robustill.attacks import named_attack
+    >>> named_attack("autoattack", eps=8 / 255)
+    AutoAttack(eps=0.03137254901960784, norm='Linf', version='standard')
     """
 
     eps: float

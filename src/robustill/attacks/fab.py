@@ -37,6 +37,15 @@ class FAB(Search):
 
     Raises:
         InputError: An impossible setting.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> points = FAB(eps=0.25)(model, x, y, generator=torch.Generator().manual_seed(0))
+    >>> model(points).argmax(1)
+    tensor([1, 0])
     """
 
     eps: float

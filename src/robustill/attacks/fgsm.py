@@ -18,6 +18,11 @@ class FGSM:
     Args:
         eps: Radius in pixel units of [0, 1].
         norm: `"Linf"` or `"L2"`.
+
+    >>> import torch
+    >>> attack = FGSM(eps=0.25)
+    >>> attack(lambda x: (x - 0.5).square().sum(1), torch.tensor([[0.40, 0.875]]))
+    tensor([[0.1500, 1.0000]])
     """
 
     eps: float

@@ -20,6 +20,10 @@ def gradient(objective: Objective, x: Tensor) -> Tensor:
 
     Raises:
         ModelError: The objective does not depend on the input in a way that can be differentiated.
+
+    >>> import torch
+    >>> gradient(lambda x: (x**2).sum(1), torch.tensor([[1.0, 2.0]]))
+    tensor([[2., 4.]])
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()

@@ -30,6 +30,16 @@ class PGD:
 
     Raises:
         InputError: A negative radius or count, or a step larger than the radius without `large_step`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> attack = PGD(eps=0.25, step_size=0.1, steps=5)
+    >>> attack(lambda x_adv: -model(x_adv)[:, 0], x, generator=torch.Generator().manual_seed(0))
+    tensor([[0.3500, 0.5341],
+            [0.6500, 0.0000]])
     """
 
     eps: float

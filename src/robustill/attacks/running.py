@@ -43,6 +43,23 @@ class Running:
 
     Raises:
         InputError: Images outside [0, 1].
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> from robustill.attacks import APGD
+    >>> def take(at, search):
+    ...     return x[at], y[at], [torch.Generator().manual_seed(int(k)) for k in at]
+    >>> running = Running([APGD(eps=0.25)], model, take, torch.arange(2))
+    >>> with running.modes():
+    ...     while not running.finished:
+    ...         done = running.step()
+    ...         if done:
+    ...             print(done["fallen"].tolist())
+    [True]
+    [False]
     """
 
     def __init__(
@@ -173,6 +190,17 @@ def run_search(
     """Run a search over examples in memory; return `fallen` bool `[n]` and the points it ended at, `[n, ...]`.
 
     Arguments as in `Running`; the point of an example that stands is the best that the search remembers.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> from robustill.attacks import APGD
+    >>> draws = [torch.Generator().manual_seed(k) for k in range(2)]
+    >>> fallen, points = run_search(APGD(eps=0.25), model, x, y, draws)
+    >>> fallen
+    tensor([ True, False])
     """
     return _run([search], model, x, y, generators, batch_size, view)
 
@@ -186,7 +214,19 @@ def run_searches(
     *,
     batch_size: int = 256,
 ) -> tuple[Tensor, Tensor]:
-    """As `run_search`, one search after the other, each on what the ones before left; the others' points stay `x`."""
+    """As `run_search`, one search after the other, each on what the ones before left; the others' points stay `x`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> from robustill.attacks import APGD
+    >>> draws = [torch.Generator().manual_seed(k) for k in range(2)]
+    >>> fallen, points = run_searches([APGD(eps=0.05), APGD(eps=0.05)], model, x, y, draws)
+    >>> fallen
+    tensor([False, False])
+    """
     fallen, found = torch.zeros_like(y, dtype=torch.bool), x.clone()
     for group in alike(searches):
         left = (~fallen).nonzero().flatten()

@@ -18,6 +18,10 @@ class Search(ABC):
     """An attack that can be stopped after any step, saved row by row, and continued in other company.
 
     Rows never see each other, so a verdict depends on neither the batch nor what else is left in it.
+
+    >>> from robustill.attacks import APGD
+    >>> issubclass(APGD, Search), APGD(eps=0.1).length
+    (True, 100)
     """
 
     eps: float

@@ -38,6 +38,16 @@ class Square(Search):
 
     Raises:
         InputError: An impossible radius, number of queries or share.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 2)
+    >>> _ = model.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    >>> x, y = torch.tensor([[0.6, 0.4], [0.9, 0.1]]), torch.tensor([0, 0])
+    >>> model = nn.Sequential(nn.Flatten(), model)
+    >>> points = Square(eps=0.25, queries=50)(model, x.view(2, 1, 1, 2), y, generator=torch.Generator().manual_seed(0))
+    >>> model(points).argmax(1)
+    tensor([1, 0])
     """
 
     eps: float

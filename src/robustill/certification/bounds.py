@@ -65,6 +65,15 @@ def difference_bounds(
 
     The linear bounds of the two networks are added before the worst image is sought, so that what they have in common
     cancels.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> found = difference_bounds(student, student, x, eps=0.1)
+    >>> bool(found.upper.abs().max() < 1e-5)
+    True
     """
     return _pair(student, teacher, x, eps, method, norm, options).differences(rows)
 
@@ -94,6 +103,16 @@ def confidence_bounds(
 
     Returns:
         `[B, C]`, or `[B, 1]` for one class per image.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> found = confidence_bounds(student, x, eps=0.1, classes=[0])
+    >>> share = student(x).softmax(1)[:, 0]
+    >>> bool((found.lower <= share).all() and (share <= found.upper).all())
+    True
     """
     return Bounder(model, x, eps, method, norm, **options).confidences(classes, temperature)
 
@@ -113,6 +132,16 @@ def confidence_difference_bounds(
     """Return what the student's softmax less the teacher's lies between, both at the same image.
 
     Arguments and result are those of `confidence_bounds`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> found = confidence_difference_bounds(student, teacher, x, eps=0.1, classes=[0])
+    >>> share = (student(x).softmax(1) - teacher(x).softmax(1))[:, 0]
+    >>> bool((found.lower <= share).all() and (share <= found.upper).all())
+    True
     """
     pair = _pair(student, teacher, x, eps, method, norm, options)
     return pair.confidence_differences(classes, temperature)

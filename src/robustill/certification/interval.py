@@ -9,7 +9,13 @@ from torch import Tensor
 
 
 class Interval(NamedTuple):
-    """What a quantity lies between; both tensors have its shape."""
+    """What a quantity lies between; both tensors have its shape.
+
+    >>> import torch
+    >>> found = Interval(torch.tensor([0.0]), torch.tensor([2.0]))
+    >>> found.upper - found.lower
+    tensor([2.])
+    """
 
     lower: Tensor
     upper: Tensor

@@ -26,6 +26,17 @@ class PairBounder:
 
     Raises:
         InputError: They speak of different regions or numbers of classes.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> from robustill.certification import Bounder
+    >>> pair = PairBounder(Bounder(student, x, eps=0.1), Bounder(teacher, x, eps=0.1))
+    >>> found, gap = pair.differences(), student(x) - teacher(x)
+    >>> bool((found.lower <= gap).all() and (gap <= found.upper).all())
+    True
     """
 
     def __init__(self, student: Bounder, teacher: Bounder) -> None:

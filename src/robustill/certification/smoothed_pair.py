@@ -42,6 +42,17 @@ class SmoothedPair:
         sigma: Standard deviation of the noise.
         samples: Number of estimation copies.
         alpha: Chance of error per example.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> from robustill.certification import smooth_pair
+    >>> y = student(x).argmax(1)
+    >>> found = smooth_pair(student, student, x, y, sigma=0.25, selection=20, samples=100, progress=False)
+    >>> found.gap
+    tensor([0.], dtype=torch.float64)
     """
 
     student: Smoothed
@@ -135,6 +146,16 @@ def smooth_pair(
     Raises:
         InputError: A value out of range, images outside [0, 1], a network in train mode, or labels that do not fit.
         ModelError: A network returns no logits or undefined ones, or the two have different classes.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> y = student(x).argmax(1)
+    >>> found = smooth_pair(student, student, x, y, sigma=0.25, selection=20, samples=100, progress=False)
+    >>> found.disagreements
+    tensor([0])
     """
     noise = Noise(sigma=sigma, selection=selection, samples=samples, alpha=alpha, batch_size=batch_size, seed=seed)
     numbers = numbered(x, index)

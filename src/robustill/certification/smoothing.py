@@ -36,6 +36,16 @@ class Smoothed:
         sigma: Standard deviation of the noise.
         samples: Number of estimation copies.
         alpha: Chance of error per example.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> from robustill.certification import smooth
+    >>> found = smooth(student, x, sigma=0.25, selection=20, samples=100, progress=False)
+    >>> found.counts.sum().item()
+    100
     """
 
     prediction: Tensor
@@ -98,6 +108,15 @@ def smooth(
     Raises:
         InputError: A value out of range, images outside [0, 1], or a model in train mode.
         ModelError: The model returns no logits.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> student, teacher = nn.Linear(2, 2).eval(), nn.Linear(2, 2).eval()
+    >>> x = torch.tensor([[0.5, 0.5]])
+    >>> found = smooth(student, x, sigma=0.25, selection=20, samples=100, progress=False)
+    >>> bool(found.prediction == student(x).argmax(1)), bool(found.radius > 0)
+    (True, True)
     """
     noise = Noise(sigma=sigma, selection=selection, samples=samples, alpha=alpha, batch_size=batch_size, seed=seed)
     numbers = numbered(x, index)

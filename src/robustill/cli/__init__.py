@@ -12,6 +12,7 @@ from robustill.cli import (  # noqa: F401
     calibrate,
     certify,
     evaluate,
+    export,
     landscape,
     look,
     rank_teachers,
@@ -29,7 +30,13 @@ __all__ = ["app", "main"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; errors of users and of the machine print one message and exit with 1, an interrupt 130."""
+    """Run the command line; errors of users and of the machine print one message and exit with 1, an interrupt 130.
+
+    >>> import contextlib
+    >>> with contextlib.suppress(SystemExit):
+    ...     main(["--version"])
+    robustill 0.1.0
+    """
     try:
         app(args=arguments)
     except RobustillError as error:

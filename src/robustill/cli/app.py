@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from robustill.cli import completion
+
 # As in a user's day; a verb that is not here comes last.
 _ORDER = (
     "demo", "train", "evaluate", "calibrate", "certify", "unlearnable", "rank-teachers", "simulate", "landscape",
-    "report", "study", "list", "doctor",
+    "report", "export", "study", "list", "doctor",
 )  # fmt: skip
 
 
@@ -63,5 +65,10 @@ def _options(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key, e.g. --set method.alpha=0.9. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a recipe key, e.g. --set method.alpha=0.9. Repeatable.",
+        autocompletion=completion.settings,
+    ),
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import plain, print_json, print_table
 from robustill.cli.targets import check_format, find_targets, image_count
@@ -15,8 +16,14 @@ from robustill.cli.targets import check_format, find_targets, image_count
 
 @app.command()
 def calibrate(
-    student: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, ARCH@file.pt ...")],
-    teacher: Annotated[str, typer.Argument(help="Another one, with the same classes in the same order.")],
+    student: Annotated[
+        str,
+        typer.Argument(help="A run folder, a .safetensors file, ARCH@file.pt ...", autocompletion=completion.models),
+    ],
+    teacher: Annotated[
+        str,
+        typer.Argument(help="Another one, with the same classes in the same order.", autocompletion=completion.models),
+    ],
     eps: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +80,7 @@ def calibrate(
     check_format(figures)
     count = image_count(images)
     from robustill.diagnostics.bracket import calibrate as run
+    from robustill.evaluation import is_first
     from robustill.report.bracket import draw_bracket
     from robustill.training.device import cpu_threads
 
@@ -86,6 +94,8 @@ def calibrate(
             images=count, steps=steps, restarts=restarts, targets=targets, temperature=temperature, sigma=sigma,
             samples=samples, batch_size=batch_size, seed=seed, device=str(found.device), out=found.out,
         )  # fmt: skip
+    if not is_first():
+        return
     values = result.to_json()
     if found.out is not None:
         draw_bracket(values, found.out / f"calibration.{figures}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import plain, print_json, print_table
 from robustill.cli.targets import check_format, find_targets, image_count
@@ -15,7 +16,10 @@ from robustill.cli.targets import check_format, find_targets, image_count
 
 @app.command()
 def certify(
-    model: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, ARCH@file.pt ...")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A run folder, a .safetensors file, ARCH@file.pt ...", autocompletion=completion.models),
+    ],
     eps: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +67,7 @@ def certify(
     check_format(figures)
     count = image_count(images)
     from robustill.diagnostics.bracket import certify as run
+    from robustill.evaluation import is_first
     from robustill.report.certified import draw_certified
     from robustill.training.device import cpu_threads
 
@@ -73,6 +78,8 @@ def certify(
             alpha=alpha, split=split, images=count, steps=steps, restarts=restarts, batch_size=batch_size, seed=seed,
             device=str(found.device), out=found.out,
         )  # fmt: skip
+    if not is_first():
+        return
     values = result.to_json()
     if found.out is not None:
         draw_certified(values, found.out / f"certification.{figures}")

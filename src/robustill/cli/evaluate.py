@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import number, plain, print_json, print_table
 
@@ -18,16 +19,23 @@ if TYPE_CHECKING:
 @app.command()
 def evaluate(
     target: Annotated[
-        str, typer.Argument(help="A run folder, a .safetensors file, ARCH@file.pt, robustbench:NAME ...")
+        str,
+        typer.Argument(
+            help="A run folder, a .safetensors file, ARCH@file.pt, robustbench:NAME ...",
+            autocompletion=completion.models,
+        ),
     ],
     attacks: Annotated[
         str | None,
         typer.Option(
             help="Comma-separated: fgsm, pgd20, pgd50x5, pgd20_trades, cw, apgd-ce, apgd-dlr, square, autoattack, "
-            "autoattack-fast (not the standard), autoattack-rand."
+            "autoattack-fast (not the standard), autoattack-rand.",
+            autocompletion=completion.attacks,
         ),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Data set; the run's own when left out.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set; the run's own when left out.", autocompletion=completion.data)
+    ] = None,
     root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
     eps: Annotated[str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the run's own when left out.")] = None,
     norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
@@ -42,7 +50,11 @@ def evaluate(
     ] = None,
     transfer_from: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Another run or model: its adversarial examples are tried too."),
+        typer.Option(
+            metavar="MODEL",
+            help="Another run or model: its adversarial examples are tried too.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     checks: Annotated[bool, typer.Option(help="Look for signs that the attacks were fooled.")] = True,
     precision: Annotated[

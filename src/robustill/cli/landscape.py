@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import number, plain, print_json, print_table
 from robustill.errors import InputError, nearest
@@ -23,7 +24,12 @@ _FORMATS = ("svg", "png", "pdf")
 @app.command()
 def landscape(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Run folders or model files, laid over each other.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders or model files, laid over each other.",
+            autocompletion=completion.models,
+        ),
     ],
     data: Annotated[str | None, typer.Option(help="Data set; the runs' own when left out.")] = None,
     root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
@@ -15,7 +16,9 @@ from robustill.errors import InputError, nearest
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, models, data or recipes.")] = "methods",
+    what: Annotated[
+        str, typer.Argument(help="methods, models, data or recipes.", autocompletion=completion.lists)
+    ] = "methods",
     json_out: Json = False,
 ) -> None:
     """What there is: methods with their cards, architectures, data sets, shipped recipes."""
@@ -44,19 +47,27 @@ def list_(
 
 @app.command()
 def doctor(
-    data: Annotated[str | None, typer.Option(help="A data set to look at.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set to look at.", autocompletion=completion.data)] = None,
     root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="A teacher to verify on --data: run, file, ARCH@file, robustbench:NAME.")
+        str | None,
+        typer.Option(
+            help="A teacher to verify on --data: run, file, ARCH@file, robustbench:NAME.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     mean: Annotated[str | None, typer.Option(help="The teacher's input mean per channel, e.g. 0.49,0.48,0.45.")] = None,
     std: Annotated[str | None, typer.Option(help="The teacher's input deviation per channel.")] = None,
     eps: Annotated[str, typer.Option(help="Radius for the teacher's PGD accuracy.")] = "8/255",
     images: Annotated[int, typer.Option(help="Test images for the teacher's accuracies.")] = 200,
+    runs: Annotated[Path, typer.Option(help="Folder that runs will go to.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="Folder for doctor.json.")] = None,
     json_out: Json = False,
 ) -> None:
-    """What is wrong with this installation, a data set, or a teacher; exits with 1 if anything is.
+    """What is wrong with this installation, a data set, or a teacher, and what to do; exits with 1 if anything is.
+
+    Looks at versions, cores and what they can do, GPUs, memory, disk, the terminal, data sets and extras: ok, warn or
+    fail. A warning is no failure.
 
     Example: robustill doctor --teacher runs/teacher --data fashion-mnist --eps 0.1
     """
@@ -66,16 +77,18 @@ def doctor(
         key: [number(f"--{key}", v) for v in text.split(",")] for key, text in (("mean", mean), ("std", std)) if text
     }
     report = examine(
-        data=data, root=root, teacher=teacher, eps=number("--eps", eps), images=images, normalization=scale
+        data=data, root=root, teacher=teacher, eps=number("--eps", eps), images=images, normalization=scale, runs=runs
     )
     if out is not None:
         write_json(report.to_json(), out / "doctor.json")
     if json_out:
         print_json(report.to_json())
     else:
-        for title, rows in report.tables:
+        rows_ = [(check.name, check.status, check.says, check.do) for check in report.checks]
+        print_table("Installation", ["", "", "found", "what to do"], rows_)
+        for title, rows in report.tables[1:]:
             print_table(title, ["", ""], rows, header=False)
         for problem in report.problems:
             Console(stderr=True, soft_wrap=True).print(f"[red]problem:[/] {plain(problem)}", highlight=False)
-    if report.problems:
+    if not report.healthy:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, Set, app
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.cli.unlearnable import check_format
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
 @app.command("rank-teachers")
 def rank_teachers(
     teachers: Annotated[
-        list[str], typer.Argument(help="Run folders, .safetensors files, ARCH@file.pt, robustbench:NAME ...")
+        list[str],
+        typer.Argument(
+            help="Run folders, .safetensors files, ARCH@file.pt, robustbench:NAME ...",
+            autocompletion=completion.models,
+        ),
     ],
     student: Annotated[
-        str, typer.Option(help="The student: a recipe (of the distillation), a run folder or a shipped recipe.")
+        str,
+        typer.Option(
+            help="The student: a recipe (of the distillation), a run folder or a shipped recipe.",
+            autocompletion=completion.recipes,
+        ),
     ],
     references: Annotated[int, typer.Option(help="Reference models to train; the first one crafts the images.")] = 1,
     reference: Annotated[
@@ -87,6 +96,7 @@ def rank_teachers(
     from robustill.diagnostics.ranking import Gates
     from robustill.diagnostics.ranking import rank_teachers as rank
     from robustill.diagnostics.ranking.rank import check_choices
+    from robustill.evaluation import is_first
     from robustill.report.teachers import draw_teachers
     from robustill.training.device import cpu_threads
 
@@ -99,6 +109,9 @@ def rank_teachers(
     check_choices(criterion, surface, warmth, estimator)
     networks = load_networks(teachers, data, "teacher", device)
     found, models = find(asked, recipe, data)
+    if not is_first():
+        # Training and the set are what takes long; the teachers' answers are one process's work.
+        return
     save_learnability(found, out / "unlearnable.safetensors")
     write_json(summary(found), out / "unlearnable.json")
     with cpu_threads(recipe.training.threads):

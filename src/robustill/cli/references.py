@@ -87,6 +87,7 @@ def find(
     """
     from robustill.diagnostics.learnability import unlearnable
     from robustill.diagnostics.learnability.find import PEAK
+    from robustill.evaluation import is_first
     from robustill.training.device import cpu_threads
 
     eps = _radius(recipe, asked.eps)
@@ -99,7 +100,7 @@ def find(
             references, data, asked.attack, eps=eps, norm=_norm(recipe), images=asked.images, teachers=teachers,
             checkpoint_rule=rule, out=asked.out / "verdicts",
         )  # fmt: skip
-    for name in found.untrained():
+    for name in found.untrained() if is_first() else ():
         share = 100 * found.about["reference_clean_accuracy"][name]
         sys.stderr.write(
             f"warning: reference {name} is right on {share:.0f}% of the training images without an attack, near "

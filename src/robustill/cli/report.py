@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import plain, print_json
 
@@ -21,7 +22,9 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Run folders; several are compared. Folders of rank-teachers and landscape may be among them.",
+            help="Run folders; several are compared. Folders of unlearnable, rank-teachers and landscape may be among "
+            "them.",
+            autocompletion=completion.runs,
         ),
     ],
     out: Annotated[
@@ -37,7 +40,7 @@ def report(
     """One page about a run, or a comparison of several: results in plain words, figures, tables, warnings first.
 
     The page is one file that needs no network and no server. It shows what the folders hold: train, evaluate,
-    calibrate, certify, rank-teachers and landscape each add a section.
+    calibrate, certify, unlearnable, rank-teachers and landscape each add a section.
 
     Example: robustill report runs/rslad runs/pgd-at --out comparison.html --markdown
     """

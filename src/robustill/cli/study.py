@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, app
 from robustill.cli.tables import plain, print_json, print_table
 
@@ -21,7 +22,14 @@ _STUDENTS = {"best": "student chosen on the validation split", "last": "student 
 
 @app.command()
 def study(
-    file: Annotated[str, typer.Argument(metavar="STUDY.toml", help="A study file; docs/studies.md has every key.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY.toml",
+            help="A study file; docs/studies.md has every key.",
+            autocompletion=completion.studies,
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of cells and tables; runs/NAME when left out.")] = None,
     cells: Annotated[
         Path | None, typer.Option(help="Folder of the cells, which studies may share; OUT/cells when left out.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from robustill.cli import completion
 from robustill.cli.app import Json, Set, app
 from robustill.cli.tables import print_json, print_table, write_json
 from robustill.errors import InputError
@@ -34,7 +35,11 @@ def demo(
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="A TOML file, a run folder, or a shipped recipe (robustill list recipes).")
+        str,
+        typer.Argument(
+            help="A TOML file, a run folder, or a shipped recipe (robustill list recipes).",
+            autocompletion=completion.recipes,
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE-NAME when left out.")] = None,
     resume: Annotated[
@@ -43,6 +48,14 @@ def train(
     changes: Set = None,
     mixed_precision: Annotated[
         str | None, typer.Option(help="no or bf16; short for --set training.mixed_precision.")
+    ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Also show metrics.jsonl live: tensorboard, trackio. Changes no result.",
+            autocompletion=completion.trackers,
+        ),
     ] = None,
     json_out: Json = False,
 ) -> None:
@@ -57,13 +70,16 @@ def train(
     from robustill.evaluation import is_first
     from robustill.recipe import find_recipe, load_recipe
     from robustill.runs import run_recipe
+    from robustill.training.track import check_trackers
 
     precision = [f"training.mixed_precision={mixed_precision}"] if mixed_precision else []
     source = out if resume and out is not None and (out / "recipe.toml").exists() else recipe
     loaded = load_recipe(source, [*(changes or []), *precision])
     # A run folder named as the recipe is where the run goes on.
     folder = out or (Path(recipe) if Path(recipe).is_dir() else _folder_of(find_recipe(recipe)))
-    result = run_recipe(loaded, folder, resume=resume)
+    trackers = [name.strip() for name in (track or "").split(",") if name.strip()]
+    check_trackers(trackers, folder)
+    result = run_recipe(loaded, folder, resume=resume, track=trackers)
     if not is_first():
         return
     if json_out:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from robustill.cli import completion
 from robustill.cli.app import Json, Set, app
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
+from robustill.writing import write_whole
 
 FORMATS = ("svg", "png", "pdf")
 
@@ -18,7 +21,11 @@ FORMATS = ("svg", "png", "pdf")
 @app.command()
 def unlearnable(
     student: Annotated[
-        str, typer.Argument(help="The student: a recipe, a run folder or a shipped recipe. Its teachers are not used.")
+        str,
+        typer.Argument(
+            help="The student: a recipe, a run folder or a shipped recipe. Its teachers are not used.",
+            autocompletion=completion.recipes,
+        ),
     ],
     references: Annotated[int, typer.Option(help="Reference models to train, seeds 0, 1, ...")] = 3,
     reference: Annotated[
@@ -48,14 +55,17 @@ def unlearnable(
     all get wrong is unlearnable for this architecture and threat, what all get right is learnable. The set shrinks with
     every further reference: its size means nothing without their number.
 
-    Writes unlearnable.json, unlearnable.safetensors (verdicts as bits) and figures. References and verdicts stay in
-    --out: a second call, and rank-teachers with the same --out, take them over; an interrupted one goes on.
+    Writes unlearnable.json, unlearnable.safetensors (verdicts as bits), examples.json (pixels for the report) and
+    figures. References and verdicts stay in --out: a second call, and rank-teachers with the same --out, take them
+    over; an interrupted one goes on. To share the work among processes or GPUs: torchrun --nproc-per-node 2 -m
+    robustill unlearnable ...
 
     Example: robustill unlearnable fashion-mnist_rslad_cnn-small --references 3 --set training.epochs=15
     """
     from robustill.cli.references import Asked, find, load_networks, opened
     from robustill.diagnostics.learnability import save_learnability
     from robustill.diagnostics.learnability.summary import picture, summary
+    from robustill.evaluation import is_first
     from robustill.report.learnability import draw_examples, draw_learnability
 
     check_format(figures)
@@ -63,11 +73,15 @@ def unlearnable(
     asked = Asked(student, changes or [], references, reference or [], radius, attack, images, device, out, root)
     recipe, data = opened(asked)
     found, _ = find(asked, recipe, data, load_networks(teacher or [], data, "teacher", device))
+    if not is_first():
+        return
     content = summary(found)
     save_learnability(found, out / "unlearnable.safetensors")
     write_json(content, out / "unlearnable.json")
     draw_learnability(content, out / f"unlearnable.{figures}")
-    draw_examples(picture(found, data), out / f"examples.{figures}")
+    pictures = picture(found, data)
+    write_whole(out / "examples.json", [json.dumps(pictures).encode()])
+    draw_examples(pictures, out / f"examples.{figures}")
     if json_out:
         print_json(content)
     else:

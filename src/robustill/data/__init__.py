@@ -99,6 +99,10 @@ def read_data(name: str, root: str | Path | None = None, *, size: int | None = N
         DataError: The data is unknown, missing or malformed.
         InputError: `size` for data that is not image files.
         MissingExtraError: The data needs an optional package.
+
+    >>> raw = read_data("digits")
+    >>> raw.name, raw.train.shape, len(raw.train), len(raw.class_names)
+    ('digits', (1, 8, 8), 1797, 10)
     """
     try:
         raw = _read(str(name), None if root is None else Path(root).expanduser(), size)

@@ -22,6 +22,9 @@ class Augment:
 
     Raises:
         InputError: `crop` is not an integer of 0 or more.
+
+    >>> Augment(crop=4, flip=True)
+    Augment(crop=4, flip=True)
     """
 
     crop: int = 0

@@ -116,6 +116,13 @@ def read_known(known: Known, root: Path | None, size: int | None) -> RawData:
     raise DataNotFoundError(f"{known.name} is not in {' or '.join(map(str, places))}", _ways(known))
 
 
+def located(known: Known) -> tuple[Path | None, str]:
+    """Return the first of the usual places that holds something like the data, unread, and the ways to get it."""
+    folders = [place / name for place in _default_places(known.name) for name in ("", *known.subfolders)]
+    found = (at for at in folders if at.is_dir() and any(form.recognised(at) for form in known.formats))
+    return next(found, None), _ways(known)
+
+
 def _default_places(name: str) -> list[Path]:
     own = os.environ.get("ROBUSTILL_DATA")
     return [*([Path(own) / name] if own else []), Path("data") / name, _SYSTEM / name]

@@ -17,7 +17,16 @@ Shape = tuple[int, int, int]
 
 
 class DataNotFoundError(DataError):
-    """There is no data where it was looked for (as opposed to data that is there and malformed)."""
+    """There is no data where it was looked for (as opposed to data that is there and malformed).
+
+    >>> from robustill.data import load_data
+    >>> try:
+    ...     load_data("digit")
+    ... except DataNotFoundError as error:
+    ...     print(error)
+    there is no data set 'digit'
+      hint: did you mean 'digits'?; a path to a folder does as well
+    """
 
 
 class MapStyle(Protocol):

@@ -21,6 +21,11 @@ class Split(ABC):
         indices: int64 [N], the row of each image in the source it was taken from.
         shape: (C, H, W).
         device: Where batches come out when no device is asked for.
+
+    >>> from robustill.data import load_data
+    >>> split = load_data("digits").test
+    >>> split, next(iter(split.batches(32)))[0].shape
+    (TensorSplit(360 images, 1x8x8, cpu), torch.Size([32, 1, 8, 8]))
     """
 
     labels: Tensor
@@ -70,6 +75,11 @@ class TensorSplit(Split):
         images: uint8 [N, C, H, W]; the device they are on is the split's device.
         labels: int64 [N].
         indices: Rows in the source (default 0..N-1).
+
+    >>> import torch
+    >>> split = TensorSplit(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2]))
+    >>> split
+    TensorSplit(3 images, 1x8x8, cpu)
     """
 
     def __init__(self, images: Tensor, labels: Tensor, indices: Tensor | None = None) -> None:
@@ -119,6 +129,10 @@ def batches_in_order(
 
     Raises:
         InputError: `batch_size`, `start` or `workers` is out of range.
+
+    >>> from robustill.data import load_data
+    >>> [len(y) for _, y in batches_in_order(load_data("digits").test, 200)]
+    [200, 160]
     """
     batches = batches_of(torch.arange(len(split)), batch_size, start, workers)
     place = split.device if device is None else torch.device(device)

@@ -25,6 +25,11 @@ class StreamSplit(Split):
         labels: int64 [len(source)]. Default: `source.labels`, and without it every item is read once.
         indices: The rows of `source` that make up this split (default: all).
         device: Where batches come out.
+
+    >>> import numpy as np
+    >>> images = [(np.zeros((8, 8), dtype=np.uint8), k) for k in range(3)]
+    >>> StreamSplit(images)
+    StreamSplit(3 images, 1x8x8, cpu)
     """
 
     def __init__(
@@ -75,6 +80,12 @@ class StreamSplit(Split):
         return StreamSplit(self.source, self._all_labels, self.indices, device)
 
 
+class ReaderError(DataError):
+    """A process that reads images died."""
+
+    passing = True
+
+
 @contextmanager
 def reader_failures() -> Iterator[None]:
     """Say in one error that a process that reads images died.
@@ -82,7 +93,7 @@ def reader_failures() -> Iterator[None]:
     PyTorch notices that in a signal handler, so its error may come up anywhere while batches are used.
 
     Raises:
-        DataError: Such a process ended.
+        ReaderError: Such a process ended.
     """
     try:
         yield
@@ -90,7 +101,7 @@ def reader_failures() -> Iterator[None]:
         reason = (str(error).splitlines() or [""])[0].strip()
         if "DataLoader worker" not in reason:
             raise
-        raise DataError(
+        raise ReaderError(
             f"a process that reads images died: {reason}",
             "it may have run out of memory, or of shared memory: lower training.workers; what was saved is intact, go "
             "on with --resume",

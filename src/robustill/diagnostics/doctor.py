@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
-
-import torch
 
 from robustill.data import Data, load_data
 from robustill.data.inspect import inspect_data
+from robustill.diagnostics.installation import Finding, installation
 from robustill.diagnostics.teacher import verify_teacher
 from robustill.errors import InputError, RobustillError
 from robustill.models import load_model
 
-_EXTRAS = {
-    "hub": ("datasets", "huggingface_hub"),
-    "export": ("onnx", "onnxscript", "onnxruntime"),
-    "track": ("tensorboard", "trackio"),
-    "ray": ("ray",),
-}
-
 
 @dataclass
 class Report:
-    """Tables for people, values for programs, problems for both."""
+    """Checks of the installation, tables about it, data and a teacher, and what is wrong with the last two.
 
+    >>> report = Report(checks=[Finding("torch", "fail", "absent", "pip install torch")])
+    >>> report.to_json()["checks"][0]["do"], report.healthy
+    ('pip install torch', False)
+    """
+
+    checks: list[Finding] = field(default_factory=list)
     tables: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers."""
-        return {"tables": {title: dict(rows) for title, rows in self.tables}, "problems": self.problems}
+        return {
+            "checks": [asdict(check) for check in self.checks],
+            "tables": {title: dict(rows) for title, rows in self.tables},
+            "problems": self.problems,
+        }
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing has failed; warnings are no failures."""
+        return not self.problems and all(check.status != "fail" for check in self.checks)
 
 
 def examine(
@@ -43,6 +49,7 @@ def examine(
     eps: float = 8 / 255,
     images: int = 200,
     normalization: dict[str, list[float]] | None = None,
+    runs: str | Path = "runs",
 ) -> Report:
     """Look at the installation, and at a data set and a teacher where they are named.
 
@@ -53,13 +60,19 @@ def examine(
         eps: Radius of the teacher's PGD accuracy.
         images: Test images for the teacher's accuracies.
         normalization: `mean` and `std` for a teacher whose file does not hold them.
+        runs: Folder that runs will go to; it need not be there.
 
     Raises:
         InputError: A teacher without data to verify it on.
+
+    >>> report = examine(data="digits")
+    >>> report.problems, dict(report.tables[1][1])["shape"]
+    ([], '1x8x8')
     """
     if teacher is not None and data is None:
         raise InputError("a teacher is verified on data", "give --data NAME as well")
-    report = Report(tables=[("Installation", _installation())])
+    checks = installation(Path(runs))
+    report = Report(checks, [("Installation", [(check.name, check.says) for check in checks])])
     if data is not None:
         found = inspect_data(data, root)
         report.tables.append((f"Data: {data}", found.rows()))
@@ -81,18 +94,3 @@ def _examine_teacher(
         return
     report.tables.append((f"Teacher: {teacher}", found.rows()))
     report.problems += found.problems
-
-
-def _installation() -> list[tuple[str, str]]:
-    from robustill import __version__
-
-    cuda = f"{torch.cuda.device_count()} CUDA device(s)" if torch.cuda.is_available() else "CPU only"
-    rows = [
-        ("robustill", __version__),
-        ("python", platform.python_version()),
-        ("torch", f"{torch.__version__}, {cuda}, {torch.get_num_threads()} threads"),
-    ]
-    for extra, packages in _EXTRAS.items():
-        absent = [name for name in packages if importlib.util.find_spec(name) is None]
-        rows.append((f"extra {extra}", "installed" if not absent else f"missing: {', '.join(absent)}"))
-    return rows

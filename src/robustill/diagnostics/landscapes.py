@@ -87,6 +87,16 @@ def landscape(
         InputError: An impossible setting, no such split, or a loss that is not finite.
         ModelError: A network that does not fit the data, or has nothing to move.
         DataError: `out` holds a damaged `landscape.json`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> nets = {"net": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()}
+    >>> found = landscape(nets, data, eps=0.1, steps=1, points=3, directions=2, images=20, progress=False)
+    >>> len(found["runs"]["net"]["curves"])
+    2
     """
     _check(networks, points, plane, directions, radius, adversary)
     attack = PGD(eps=eps, step_size=eps / 4 if eps else 1.0, steps=steps, norm=norm)

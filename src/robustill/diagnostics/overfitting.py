@@ -30,6 +30,10 @@ def robust_overfitting(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Raises:
         InputError: No epoch was judged on robust accuracy.
+
+    >>> history = [{"epoch": k, "validation": {"clean": 0.75, "robust": r}} for k, r in enumerate((0.25, 0.5, 0.375))]
+    >>> robust_overfitting(history)["gap"]
+    0.125
     """
     judged = [line for line in history if "robust" in line.get("validation", {})]
     if not judged:
@@ -61,6 +65,14 @@ def record_overfitting(folder: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The folder has no readable `metrics.jsonl`, or `diagnostics.json` is something else.
         InputError: As `robust_overfitting`.
+
+    >>> import json
+    >>> import tempfile
+    >>> line = {"kind": "epoch", "epoch": 0, "validation": {"clean": 0.75, "robust": 0.5}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "metrics.jsonl").write_text(json.dumps(line))
+    ...     print(record_overfitting(folder)["best"])
+    {'epoch': 0, 'robust': 0.5}
     """
     folder = Path(folder)
     found = robust_overfitting(_history(folder / "metrics.jsonl"))

@@ -33,6 +33,16 @@ class TeacherCheck:
         digest: SHA-256 of the weights.
         problems: What is wrong, in plain words; empty for a usable teacher.
         notes: Worth knowing, but not wrong.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> from robustill.diagnostics import verify_teacher
+    >>> check = verify_teacher(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval(), data, eps=0.1, images=20)
+    >>> check.robust <= check.clean
+    True
     """
 
     images: int
@@ -71,6 +81,15 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
     Raises:
         InputError: No images.
         ModelError: Wrong class count, probabilities instead of logits, or values that are not finite.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> check = verify_teacher(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval(), data, eps=0.1, images=20)
+    >>> check.images, bool(check.problems)
+    (20, True)
     """
     if images < 1:
         raise InputError(f"images is {images}; a teacher is verified on 1 image or more")
@@ -107,6 +126,14 @@ def chance_warning(name: str, teacher: nn.Module, data: Data, images: int = 256)
         teacher: Maps images in [0, 1] to logits.
         data: Its first `images` training images are read.
         images: Number of images.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> chance_warning("teacher", nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval(), data) is None
+    False
     """
     device = next(teacher.parameters()).device
     x, y = next(iter(data.train.batches(images, device=device)))

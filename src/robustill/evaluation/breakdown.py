@@ -20,6 +20,10 @@ class Curve:
         eps: Radii in ascending order, in pixel units.
         verdicts: Where the prediction stays right at each radius and all below it, bool `[k, n]`.
         attacks: The attacks that were run at each.
+
+    >>> import torch
+    >>> Curve((0.1, 0.2), torch.tensor([[True, True], [True, False]]), ("fgsm",)).rows()
+    [('0.1', '100.00', '15.8 to 100.0'), ('0.2', '50.00', '1.3 to 98.7')]
     """
 
     eps: tuple[float, ...]

@@ -35,6 +35,12 @@ class Evaluation:
         class_names: One per class.
         curve: The worst case over a grid of radii; None: not asked for.
         checks: Whether these numbers can be believed.
+
+    >>> import torch
+    >>> right = {"clean": torch.tensor([True] * 4), "pgd20": torch.tensor([True, True, False, True])}
+    >>> found = Evaluation(right, eps=8 / 255, norm="Linf")
+    >>> found.accuracy("clean"), found.accuracy(), found.wra()
+    (1.0, 0.75, 0.875)
     """
 
     verdicts: dict[str, Tensor]
@@ -121,6 +127,21 @@ class Evaluation:
                 found.append((f"  after {stage}", f"{100 * float(right.double().mean()):.2f}", "", ""))
             found.append(self._row(name))
         return [*found, *([self._row("robust")] if len(self.verdicts) > 2 else [])]
+
+    def _repr_html_(self) -> str:
+        from robustill.notebook import bars, html, table
+
+        images, names = len(self.robust), [*self.verdicts, *(["robust"] if len(self.verdicts) > 2 else [])]
+        threat = f"{images:,} images, {self.norm} eps {self.eps:.4g}"
+        drawn = [
+            ("worst case" if name == "robust" else name, self.accuracy(name), self.interval(name)) for name in names
+        ]
+        fired = [(check.name, check.says) for check in self.checks if check.fired]
+        return html(
+            bars(f"Accuracy on {threat}", drawn, "right predictions, %"),
+            table(f"Accuracy in % on {threat}", ("", "accuracy", "95% interval", "WRA"), self.rows()),
+            *([table("The attacks may have been fooled", ("check", "finding"), fired)] if fired else []),
+        )
 
     def _seconds(self, stage: str) -> float:
         return round(self.seconds.get(stage, 0.0), 3)

@@ -74,6 +74,16 @@ def evaluate(
         CheckpointError: Another process is evaluating into `out`.
         WriteError: `out` cannot be written, or the disk is full; what was saved before is intact.
         ModelError: A model does not fit the data, or gives probabilities.
+
+    >>> import torch
+    >>> from robustill.data import load_data
+    >>> from robustill.models import build_model
+    >>> data = load_data("digits")
+    >>> _ = torch.manual_seed(0)
+    >>> model = build_model("cnn_small", num_classes=10, shape=data.shape)
+    >>> found = evaluate(model, data, eps=0.1, attacks=["fgsm"], images=50, checks=False, progress=False)
+    >>> found.accuracy("fgsm") <= found.accuracy("clean")
+    True
     """
     request = Request(
         eps, norm, tuple(dict.fromkeys(attacks)), split, images, tuple(eps_grid), precision, batch_size, seed,

@@ -29,6 +29,14 @@ class AdaAD(AdversarialMethod):
         teacher: Robust teacher, frozen; differentiable with respect to its input.
         alpha: Weight of the adversarial term. With 1 the clean forward still runs: it moves batch norm, as released.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = AdaAD(student, teacher, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'nat']
     """
 
     def __init__(

@@ -33,6 +33,14 @@ class AdaIAD(AdversarialMethod):
         beta: Exponent of the trust.
         begin: 0-based epoch from which the trust counts.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = AdaIAD(student, teacher, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['hard', 'own', 'soft', 'trust']
     """
 
     def __init__(

@@ -35,6 +35,14 @@ class AKD(AdversarialMethod):
         temperature: Divides the teachers' logits.
         clean_target: Show the teachers x instead of x'.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = AKD(student, teacher, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv']
     """
 
     def __init__(

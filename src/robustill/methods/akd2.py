@@ -32,6 +32,14 @@ class AKD2(AdversarialMethod):
         lam2: Weight of the clean teacher; with both 0 this is PGD-AT.
         temperature: Divides the logits of the soft terms.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher_adv, teacher_nat = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(3))
+    >>> method = AKD2(student, teacher_adv, teacher_nat, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['clean', 'hard', 'robust']
     """
 
     def __init__(

@@ -25,6 +25,11 @@ class Loss:
     Args:
         per_example: What to minimise, `[B]`, with its graph; a wrapper may weigh it before it is reduced.
         terms: Named parts to log, `[B]` or scalars; detached and averaged here, so that logging never holds a graph.
+
+    >>> import torch
+    >>> loss = Loss(torch.tensor([1.0, 3.0]), {"nat": torch.tensor([1.0, 3.0])})
+    >>> float(loss.total), float(loss.terms["nat"])
+    (2.0, 2.0)
     """
 
     per_example: Tensor
@@ -44,6 +49,20 @@ class Method(nn.Module, ABC):
 
     Trained networks are submodules, frozen teachers sit in `Frozen`, adaptive state is buffers: so `state_dict()` is
     the whole checkpoint of a method and `parameters()` is what the optimizers train.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.losses import cross_entropy
+    >>> class Halved(Method):
+    ...     def __init__(self, student):
+    ...         super().__init__()
+    ...         self.student = student
+    ...     def forward(self, x, y):
+    ...         loss = 0.5 * cross_entropy(self.student(x), y)
+    ...         return Loss(loss, {"half": loss})
+    >>> method = Halved(nn.Linear(2, 3))
+    >>> method(torch.rand(4, 2), torch.tensor([0, 1, 2, 0])).per_example.shape
+    torch.Size([4])
     """
 
     student: nn.Module
@@ -91,7 +110,24 @@ class Method(nn.Module, ABC):
 
 
 class AdversarialMethod(Method):
-    """A method that trains at the points an adversary found: `forward` is `outer` after `perturb`."""
+    """A method that trains at the points an adversary found: `forward` is `outer` after `perturb`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.losses import cross_entropy
+    >>> class Plain(AdversarialMethod):
+    ...     def __init__(self, student, attack):
+    ...         super().__init__()
+    ...         self.student, self.attack = student, attack
+    ...     def inner(self, x, y):
+    ...         return lambda x_adv: cross_entropy(self.student(x_adv), y)
+    ...     def outer(self, x, x_adv, y):
+    ...         loss = cross_entropy(self.student(x_adv), y)
+    ...         return Loss(loss, {"adv": loss})
+    >>> method = Plain(nn.Linear(2, 3), PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> method(torch.rand(4, 2), torch.tensor([0, 1, 2, 0])).per_example.shape
+    torch.Size([4])
+    """
 
     attack: PGD
     views: tuple[AttackView, ...] = ()

@@ -37,6 +37,14 @@ class BMTARD(AdversarialMethod):
         weight_rate: Learning rate of the weights (0 switches the loss balance off).
         temperature_rate: Step of the temperatures (0 switches the entropy balance off, which is MTARD).
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher_adv, teacher_nat = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(3))
+    >>> method = BMTARD(student, teacher_adv, teacher_nat, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['H_adv', 'H_nat', 'adv', 'nat', 'tau_adv', 'tau_nat', 'w_adv', 'w_nat']
     """
 
     def __init__(

@@ -29,6 +29,10 @@ class Card:
         variants: What the equations leave unsaid, and further forms; may be empty.
         differs: Where it departs from the released code.
         settings: Recommended settings.
+
+    >>> from robustill.methods import METHODS, card
+    >>> card("mtard", METHODS["mtard"]).networks
+    ('student', 'teacher_adv', 'teacher_nat')
     """
 
     name: str
@@ -65,6 +69,10 @@ def card(name: str, method: type[Method]) -> Card:
 
     Raises:
         ValueError: The docstring lacks a field.
+
+    >>> from robustill.methods import METHODS
+    >>> card("rslad", METHODS["rslad"]).inner
+    "KL(T(x) || S(x'))"
     """
     text = inspect.cleandoc(sys.modules[method.__module__].__doc__ or "")
     parts = re.split(rf"^({'|'.join([*_REQUIRED, *_OPTIONAL])}): ", text, flags=re.MULTILINE)

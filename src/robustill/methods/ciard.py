@@ -40,6 +40,14 @@ class CIARD(AdversarialMethod):
         weight_rate: Learning rate of the weights; multiplied by the schedule's decay.
         temperature_rate: Step of the temperatures; multiplied by the schedule's decay.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher_adv, teacher_nat = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(3))
+    >>> method = CIARD(student, teacher_adv, teacher_nat, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'nat', 'push', 'tau_adv', 'tau_nat', 'w_adv', 'w_nat', 'w_push']
     """
 
     def __init__(

@@ -33,6 +33,14 @@ class DGAD(AdversarialMethod):
         beta: Weight of the predictive consistency; nothing is detached in it.
         legacy_mnv2: The loss of the released MobileNetV2 branch.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = DGAD(student, teacher, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'consistency', 'nat', 'teacher_wrong']
     """
 
     def __init__(

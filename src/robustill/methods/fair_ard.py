@@ -35,6 +35,14 @@ class FairARD(Wrapper):
     Raises:
         InputError: `base` has no adversary.
         ModelError: The student does not show its number of classes (no linear layer).
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.methods import RSLAD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = FairARD(RSLAD(student, teacher))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'lowest', 'nat']
     """
 
     weights: Tensor

@@ -46,6 +46,14 @@ class FaithfulDistillation(AdversarialMethod):
         joint: Compare with the teacher's bounds instead of its clean prediction.
         surrogate: Bound the gap by `tanh(b / 4)`, b being the most by which the log odds of y differ.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = FaithfulDistillation(student, teacher, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'cert', 'nat']
     """
 
     def __init__(

@@ -31,6 +31,14 @@ class HAT(AdversarialMethod):
         gamma: Weight of the helper examples.
         h: Length of their perturbation, in adversarial ones.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher_nat = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = HAT(student, teacher_nat, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'helper', 'nat']
     """
 
     def __init__(

@@ -40,6 +40,14 @@ class IAD(AdversarialMethod):
         begin: 0-based epoch from which the trust counts; the published 60 (form I) or 40 (form II) when None.
         weigh_teacher: Form I: weigh the teacher's term by the trust.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher, teacher_nat = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(3))
+    >>> method = IAD(student, teacher, teacher_nat, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['clean', 'hard', 'own', 'soft', 'trust']
     """
 
     def __init__(

@@ -35,6 +35,13 @@ class IBP(Method):
         kappa: Weight of the clean term at the end, 0 to 1.
         warmup: Share of the run that trains on clean images alone.
         ramp: Share of the run during which the radius rises to `eps`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> student = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> method = IBP(student)
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['cert', 'nat']
     """
 
     def __init__(

@@ -40,6 +40,14 @@ class IGDM(Wrapper):
 
     Raises:
         InputError: `base` has no adversary, or no teacher to take over.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.methods import RSLAD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = IGDM(RSLAD(student, teacher), teacher)
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'igdm', 'nat']
     """
 
     def __init__(

@@ -24,6 +24,13 @@ class KD(Method):
         teacher: Frozen network with the same classes.
         alpha: Weight of the soft term, 0 to 1.
         temperature: Divides both logits.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = KD(student, teacher)
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['hard', 'soft']
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module, *, alpha: float = 0.9, temperature: float = 4.0) -> None:

@@ -28,6 +28,14 @@ class LBGAT(AdversarialMethod):
         guide: Trained network that sees clean images only.
         beta: Weight of the TRADES term. With 0 the clean forward still runs and moves batch norm.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, guide = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = LBGAT(student, guide, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'boundary', 'guide']
     """
 
     fresh = ("guide",)

@@ -19,7 +19,16 @@ from robustill.methods.base import AdversarialMethod, Loss
 
 
 class MART(AdversarialMethod):
-    """Boosted cross-entropy, and a divergence that weighs more where the clean prediction is wrong."""
+    """Boosted cross-entropy, and a divergence that weighs more where the clean prediction is wrong.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> method = MART(student, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['bce', 'total']
+    """
 
     def __init__(
         self,

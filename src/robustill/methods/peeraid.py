@@ -41,6 +41,14 @@ class PeerAiD(AdversarialMethod):
         detach_student_in_peer_loss: Keep the peer's loss from moving the student; off, as released.
         bn_compat: Run the student on x' twice, as released: the same loss, two moves of its batch norm.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, peer = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = PeerAiD(student, peer, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['peer', 'peer_right_adv', 'student']
     """
 
     fresh = ("peer",)

@@ -20,7 +20,16 @@ from robustill.methods.base import AdversarialMethod, Loss
 
 
 class PGDAT(AdversarialMethod):
-    """Cross-entropy at the points that maximise it."""
+    """Cross-entropy at the points that maximise it.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> method = PGDAT(student, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv']
+    """
 
     def __init__(
         self, student: nn.Module, *, attack: PGD = PGD(eps=8 / 255, step_size=2 / 255, steps=10, init="uniform")

@@ -37,6 +37,14 @@ class SAAD(AdversarialMethod):
         order: Order of the Renyi entropy; 1 is Shannon's.
         lam: Size of the linear term in the attack; 0 is a fixed clean target.
         attack: Training attack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = SAAD(student, teacher, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['H', 'adv', 'igdm', 'nat', 'weight']
     """
 
     whole_batch = "SAAD weighs each example by the least and the greatest entropy of the whole batch"

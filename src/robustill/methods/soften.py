@@ -53,6 +53,14 @@ class Soften(Wrapper):
     Raises:
         InputError: `base` has no adversary or no frozen teacher; an impossible setting; a placebo for all images.
         DataError: A file that cannot be read.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.methods import RSLAD
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
+    >>> method = Soften(RSLAD(student, teacher))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'nat', 'softened']
     """
 
     def __init__(

@@ -16,7 +16,15 @@ from robustill.methods.base import Loss, Method
 
 
 class Standard(Method):
-    """Cross-entropy on clean images."""
+    """Cross-entropy on clean images.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> student = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> method = Standard(student)
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['nat']
+    """
 
     def __init__(self, student: nn.Module) -> None:
         super().__init__()

@@ -20,7 +20,16 @@ from robustill.methods.base import AdversarialMethod, Loss
 
 
 class TRADES(AdversarialMethod):
-    """Clean cross-entropy plus `beta` times the divergence from the clean to the adversarial prediction."""
+    """Clean cross-entropy plus `beta` times the divergence from the clean to the adversarial prediction.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.attacks import PGD
+    >>> student = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> method = TRADES(student, attack=PGD(eps=0.1, step_size=0.05, steps=1))
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'nat']
+    """
 
     def __init__(
         self,

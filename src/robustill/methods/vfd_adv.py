@@ -34,6 +34,14 @@ class VFDAdv(Wrapper):
     Raises:
         InputError: `base` has no adversary.
         ModelError: Student or teacher has no penultimate features (no linear layer).
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.methods import RSLAD
+    >>> student, teacher, teacher_nat = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(3))
+    >>> method = VFDAdv(RSLAD(student, teacher), teacher_nat)
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv', 'nat', 'phi_adv', 'phi_nat']
     """
 
     def __init__(self, base: Method, teacher_nat: nn.Module, *, alpha: float = 1.0, cosine: bool = False) -> None:

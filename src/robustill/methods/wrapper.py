@@ -25,6 +25,12 @@ class Wrapper(AdversarialMethod):
 
     Raises:
         InputError: `base` has none.
+
+    >>> from torch import nn
+    >>> from robustill.methods import IGDM, PGDAT
+    >>> student, teacher = nn.Linear(4, 3), nn.Linear(4, 3)
+    >>> IGDM(PGDAT(student), teacher).student is student
+    True
     """
 
     def __init__(self, base: Method) -> None:

@@ -18,6 +18,9 @@ def check_logits(logits: Tensor, num_classes: int) -> None:
 
     Raises:
         ModelError: Wrong shape or class count, infinite or undefined values, or probabilities.
+
+    >>> import torch
+    >>> check_logits(torch.tensor([[-1.0, 2.0, 0.5]]), num_classes=3)
     """
     if logits.ndim != 2:
         raise ModelError(f"the model must return logits [batch, classes], it returned shape {list(logits.shape)}")

@@ -12,7 +12,13 @@ from robustill.models.frozen import Frozen
 
 
 def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     print(file_digest(file.name)[:12])
+    e3b0c44298fc
+    """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -22,6 +28,10 @@ def model_digest(model: nn.Module) -> str:
 
     It identifies a teacher whatever its source, device or memory layout; a `Frozen` network has the digest of the
     network it holds.
+
+    >>> from torch import nn
+    >>> len(model_digest(nn.Linear(2, 2)))
+    64
     """
     network = model.network if isinstance(model, Frozen) else model
     digest = hashlib.sha256()

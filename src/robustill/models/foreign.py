@@ -41,6 +41,9 @@ class LoadNotes:
         dropped: Tensors of the file that were not used.
         normalization: Mean and std adopted from the file, or None.
         fresh_head: The last layer kept its own weights because the class counts differ.
+
+    >>> LoadNotes(removed=("module.",)).fresh_head
+    False
     """
 
     removed: tuple[str, ...] = ()
@@ -63,6 +66,15 @@ def load_foreign(model: nn.Module, path: str | Path, *, strict_head: bool = True
 
     Raises:
         ModelError: The file cannot be read safely, or its weights do not fit: nothing is loaded then.
+
+    >>> import tempfile
+    >>> import torch
+    >>> from robustill.models import build_model
+    >>> model = build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({f"module.{k}": v for k, v in model.state_dict().items()}, f"{folder}/net.pt")
+    ...     print(load_foreign(model, f"{folder}/net.pt").removed)
+    ('module.',)
     """
     return fill(model, read_foreign(path), str(path), strict_head=strict_head)
 

@@ -35,6 +35,10 @@ def head(network: nn.Module) -> nn.Linear:
 
     Raises:
         ModelError: There is no linear layer.
+
+    >>> from torch import nn
+    >>> head(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)))
+    Linear(in_features=5, out_features=3, bias=True)
     """
     name = head_name(network)
     if name is None:
@@ -50,6 +54,10 @@ def count_classes(network: nn.Module) -> int:
 
     Raises:
         ModelError: It has neither.
+
+    >>> from torch import nn
+    >>> count_classes(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))
+    3
     """
     spec = getattr(network, "spec", None)
     return int(spec.num_classes) if spec is not None else head(network).out_features

@@ -30,6 +30,9 @@ class ModelSpec:
         mean: Per-channel mean subtracted inside the network, or None for no normalisation.
         std: Per-channel deviation divided by inside the network, or None.
         arguments: Keyword arguments of the architecture, defaults included.
+
+    >>> ModelSpec("cnn_small", num_classes=3, shape=(1, 8, 8)).num_classes
+    3
     """
 
     name: str
@@ -41,7 +44,12 @@ class ModelSpec:
 
 
 class Normalize(nn.Module):
-    """Map images [B, C, H, W] to `(x - mean) / std` per channel; both are buffers [1, C, 1, 1]."""
+    """Map images [B, C, H, W] to `(x - mean) / std` per channel; both are buffers [1, C, 1, 1].
+
+    >>> import torch
+    >>> Normalize([0.5], [0.25])(torch.ones(1, 1, 1, 1))
+    tensor([[[[2.]]]])
+    """
 
     mean: Tensor
     std: Tensor
@@ -61,6 +69,11 @@ class Classifier(nn.Module):
 
     `normalize` is the first submodule (identity without normalisation). `class_names` and `extra` are what a
     loaded file says about its classes and origin; they are not part of the state dict.
+
+    >>> from robustill.models import build_model
+    >>> model = build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+    >>> isinstance(model, Classifier), model.spec.name
+    (True, 'cnn_small')
     """
 
     spec: ModelSpec

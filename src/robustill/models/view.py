@@ -34,6 +34,14 @@ class AttackView(nn.Module):
         folded: How many batch norms were merged into the layers before them.
         dtype: Type of the convolutions and linear layers, or None where the view is the network itself.
         why: Why the view is less than was asked for (no folding, or not in this type), or None.
+
+    >>> import torch
+    >>> from robustill.models import attack_view, build_model
+    >>> model = build_model("resnet18", num_classes=3, shape=(3, 8, 8), width=4).eval()
+    >>> x = torch.rand(2, 3, 8, 8)
+    >>> view = attack_view(model, sample=x)
+    >>> torch.allclose(view(x), model(x), atol=1e-4)
+    True
     """
 
     def __init__(

@@ -44,6 +44,14 @@ def save_model(
     Raises:
         ModelError: The model has no `spec` of a known architecture, or class names or extra keys do not fit.
         WriteError: The disk is full, or the folder cannot be written.
+
+    >>> import tempfile
+    >>> from robustill.models import build_model, load_model
+    >>> model = build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     digest = save_model(model, f"{folder}/net.safetensors", class_names=("a", "b", "c"))
+    ...     print(load_model(f"{folder}/net.safetensors").class_names)
+    ('a', 'b', 'c')
     """
     network = _unwrapped(model)
     if not isinstance(network, Classifier) or not hasattr(network, "spec"):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from robustill.errors import RecipeError, nearest
 from robustill.recipe.mistakes import explain
 from robustill.recipe.recipe import Recipe
+from robustill.shipped import shipped_recipes as shipped_recipes
 
 _MOST_BYTES = 2**20
 
@@ -25,6 +26,10 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: Not found, not TOML, an unknown key or an impossible value; says where and what is near.
+
+    >>> recipe = load_recipe("digits_rslad_cnn-small", ["training.epochs=2"])
+    >>> recipe.title, recipe.training.epochs, recipe.eps()
+    ('Digits: RSLAD student', 2, 0.15)
     """
     path = find_recipe(source)
     tree = read_toml(path)
@@ -55,6 +60,10 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
     Raises:
         RecipeError: As `load_recipe`.
+
+    >>> tree = {"data": {"name": "digits"}, "student": {"architecture": "cnn_small"}}
+    >>> parse_recipe({**tree, "method": {"name": "standard"}}).training.epochs
+    30
     """
     try:
         return Recipe.model_validate(tree)
@@ -62,19 +71,14 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
         raise explain(error, Recipe, tree, where) from error
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Return the recipes that come with robustill, by name."""
-    here = Path(__file__).resolve().parents[1]
-    # Beside the package in an installed wheel, at the root of a source tree.
-    folder = here / "recipes" if (here / "recipes").is_dir() else here.parents[1] / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
 def find_recipe(source: str | Path) -> Path:
     """Return the file that `source` stands for.
 
     Raises:
         RecipeError: There is none.
+
+    >>> find_recipe("digits_rslad_cnn-small").name
+    'digits_rslad_cnn-small.toml'
     """
     path = Path(source)
     try:

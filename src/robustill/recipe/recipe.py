@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 
 class Recipe(Table):
-    """One run: data, networks, method, training attack, training, evaluation."""
+    """One run: data, networks, method, training attack, training, evaluation.
+
+    >>> from robustill.recipe import load_recipe
+    >>> recipe = load_recipe("digits_pgd-at_cnn-small")
+    >>> method, data = recipe.build()
+    >>> type(method).__name__, data.name
+    ('PGDAT', 'digits')
+    """
 
     title: str = ""
     data: DataTable

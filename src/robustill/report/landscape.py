@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,13 @@ def draw_plane(landscape: dict[str, Any], path: Path) -> None:
     runs = landscape["runs"]
     figure = Figure(figsize=(1.4 + 2.9 * len(runs), 4.1), layout="constrained")
     panels = figure.subplots(1, len(runs), squeeze=False, sharey=True)[0]
-    levels = _levels(list(runs.values()))
+    levels = levels_of(runs.values())
     shades = BoundaryNorm(levels, 256, extend="max")
     for axes, (name, run) in zip(panels, runs.items(), strict=True):
-        rises = _rises(run)
+        above = rises(run)
         sides = run["plane"]["radii"]
-        filled = axes.contourf(sides, sides, rises, levels=levels, norm=shades, cmap="viridis", extend="max")
-        axes.contour(sides, sides, rises, levels=levels, colors="white", linewidths=0.5)
+        filled = axes.contourf(sides, sides, above, levels=levels, norm=shades, cmap="viridis", extend="max")
+        axes.contour(sides, sides, above, levels=levels, colors="white", linewidths=0.5)
         axes.plot(0, 0, "+", color="white")
         axes.set(xlabel="r along d1", title=f"{name}: g(0) {run['loss']:.3f}", aspect="equal")
         axes.title.set_fontsize(10)
@@ -81,13 +81,18 @@ def _flatness(run: dict[str, Any]) -> str:
     return f"{rise['mean']:.2f}{spread}"
 
 
-def _rises(run: dict[str, Any]) -> list[list[float]]:
+def rises(run: dict[str, Any]) -> list[list[float]]:
+    """Return a plane's losses above the loss in its middle, as rows along the second direction."""
     return [[value - run["loss"] for value in row] for row in run["plane"]["losses"]]
 
 
-def _levels(runs: Sequence[dict[str, Any]]) -> list[float]:
-    """Return round levels for all runs: 0, and six of 0.01, 0.02, 0.05, 0.1 ... up to the largest rise."""
-    values = [value for run in runs for row in _rises(run) for value in row]
+def levels_of(runs: Iterable[dict[str, Any]]) -> list[float]:
+    """Return round levels for all planes: 0, and six of 0.01, 0.02, 0.05, 0.1 ... up to the largest rise.
+
+    >>> levels_of([{"loss": 1.0, "plane": {"losses": [[1.0, 1.5], [1.0, 4.5]]}}])
+    [0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+    """
+    values = [value for run in runs for row in rises(run) for value in row]
     series = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
     return [min(0.0, *values), *[level for level in series if level < max(values)][-6:]]
 

@@ -22,7 +22,7 @@ LAST = ":last"
 def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
     """Return the SHA-256 of all that decides a trained student: the recipe, and the content of what it names.
 
-    Where it computes, and how it is evaluated, do not belong to it.
+    Where it computes, where its teachers lie, and how it is evaluated, do not belong to it.
 
     Args:
         recipe: With references to other cells still in it.
@@ -34,7 +34,8 @@ def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
     tree = recipe.model_dump(mode="json")
     for key in ("title", "evaluation"):
         del tree[key]
-    del tree["training"]["device"]
+    for key in ("device", "spread_teachers"):
+        del tree["training"][key]
     tree["method"] = _numbers(tree["method"])
     for table in ("teachers", "student", "method"):
         tree[table] = _content(tree[table], needs)

@@ -66,6 +66,11 @@ class Cells:
 
     Raises:
         RecipeError: An entry is wrong, or refers to one that does not exist, has no such seed, or refers back.
+
+    >>> from robustill.study import parse_study
+    >>> table = parse_study({"name": "two", "seeds": 2, "runs": {"plain": {"recipe": "digits_standard_cnn-small"}}})
+    >>> type(Cells(table)).__name__
+    'Cells'
     """
 
     def __init__(self, study: StudyTable, place: Place | None = None) -> None:
@@ -77,9 +82,16 @@ class Cells:
         }
         self._found: dict[tuple[str, int], Cell] = {}
         self._open: list[str] = []
-        base = study.baseline
-        if base is not None and base not in self.variants:
-            raise RecipeError(f"{study.name}: baseline: no row {base!r}", nearest(base, self.variants))
+        own = {f"runs.{name}.baseline": run.baseline for name, run in study.runs.items()}
+        for key, base in {"baseline": study.baseline, **own}.items():
+            if base is not None and base not in self.variants:
+                raise RecipeError(f"{study.name}: {key}: no row {base!r}", nearest(base, self.variants))
+        _check_named(study)
+
+    def baselines(self) -> dict[str, str]:
+        """Return the row that each row is compared with, for those that are compared with another one."""
+        found = {name: each.run.baseline or self.study.baseline for name, each in self.variants.items()}
+        return {name: base for name, base in found.items() if base is not None and base != name}
 
     def all(self, only: Iterable[str] = ()) -> list[Cell]:
         """Return the cells of the entries or rows named by `only`, of all when empty, teachers before students.
@@ -93,11 +105,12 @@ class Cells:
             if name not in known:
                 raise RecipeError(f"{self.study.name}: --only {name}: no such run", nearest(name, known))
         found: dict[int, Cell] = {}
-        for name, variant in self.variants.items():
-            if not chosen or {name, name.partition("[")[0]} & set(chosen):
-                for seed in self.seeds(variant):
-                    for cell in _with_needs(self.cell(variant, seed)):
-                        found[id(cell)] = cell
+        wanted = [v for name, v in self.variants.items() if not chosen or {name, name.partition("[")[0]} & set(chosen)]
+        turns = [(turn, self.cell(v, seed)) for v in wanted for turn, seed in enumerate(self.seeds(v))]
+        # Seed by seed, so that a study that is stopped early has as many seeds of one row as of another.
+        for _, first in sorted(turns, key=lambda each: each[0]):
+            for cell in _with_needs(first):
+                found[id(cell)] = cell
         _check_distinct(found.values())
         return list(found.values())
 
@@ -136,7 +149,7 @@ class Cells:
         texts = [text for _, text in leaves(recipe.model_dump(mode="json"))]
         needs = {text: self._needed(text, seed, where) for text in texts if text.startswith(REFERENCE)}
         try:
-            measures = _measures(self.study, recipe) if measured else {}
+            measures = _measures(self.study, recipe, variant) if measured else {}
             _check_sources(recipe)
             address = training_address(recipe, {text: cell.training for text, cell in needs.items()})
         except OSError as error:
@@ -185,7 +198,19 @@ def _check_sources(recipe: Recipe) -> None:
             )
 
 
-def _measures(study: StudyTable, recipe: Recipe) -> dict[str, Any]:
+def _check_named(study: StudyTable) -> None:
+    """What a table of the study says of entries must be about entries that there are."""
+    named = {"landscape.runs": study.landscape.runs if study.landscape else ()}
+    named["curves.runs"] = study.curves.runs if study.curves else ()
+    if study.ranking is not None:
+        named |= {"ranking.references": (study.ranking.references,), "ranking.students": (study.ranking.students,)}
+    for key, names in named.items():
+        for name in names:
+            if name not in study.runs:
+                raise RecipeError(f"{study.name}: {key}: no run {name!r}", nearest(name, study.runs))
+
+
+def _measures(study: StudyTable, recipe: Recipe, variant: Variant) -> dict[str, Any]:
     from robustill.attacks import named_attack
 
     wanted = study.evaluate.model_dump(mode="json")
@@ -194,7 +219,11 @@ def _measures(study: StudyTable, recipe: Recipe) -> dict[str, Any]:
     wanted["norm"] = study.evaluate.norm or recipe.evaluation.norm
     for name in wanted["attacks"]:
         named_attack(name, eps=wanted["eps"], norm=wanted["norm"])
-    return {"evaluate": wanted, "calibrate": _calibration(study, recipe)}
+    found = {"evaluate": wanted, "calibrate": _calibration(study, recipe)}
+    asked = study.landscape
+    if asked is not None and (not asked.runs or variant.name.partition("[")[0] in asked.runs):
+        found["landscape"] = asked.model_dump(mode="json", exclude={"runs"})
+    return found
 
 
 def _calibration(study: StudyTable, recipe: Recipe) -> dict[str, Any] | None:

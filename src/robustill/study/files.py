@@ -30,6 +30,13 @@ def load_study(source: str | Path, changes: Sequence[str] = ()) -> StudyTable:
 
     Raises:
         RecipeError: Not found, not TOML, an unknown key, an impossible value or name; says where and what is near.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "two.toml")
+    ...     _ = file.write_text('runs.plain.recipe = "digits_standard_cnn-small"')
+    ...     print(load_study(file, ["training.epochs=2"]).name)
+    two
     """
     path = Path(source)
     if not path.is_file():
@@ -51,6 +58,10 @@ def parse_study(tree: Mapping[str, Any], where: str = "study") -> StudyTable:
 
     Raises:
         RecipeError: As `load_study`.
+
+    >>> table = parse_study({"name": "two", "seeds": 2, "runs": {"plain": {"recipe": "digits_standard_cnn-small"}}})
+    >>> table.seeds, list(table.runs)
+    (2, ['plain'])
     """
     try:
         study = StudyTable.model_validate(tree)

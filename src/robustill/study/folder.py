@@ -65,8 +65,7 @@ class Store:
 
     def result(self, cell: Cell) -> dict[str, Any] | None:
         """Return what a finished cell found; None while it is not finished."""
-        found = read_json(self.of(cell) / RESULT)
-        return found if found is not None and found.get("address") == cell.address else None
+        return result_of(self.of(cell), cell.address)
 
     def trained(self, cell: Cell) -> dict[str, Any] | None:
         """Return the scores on the validation split of a trained cell; None while it is not trained."""
@@ -83,8 +82,21 @@ def finished(folder: Path, job: dict[str, Any]) -> bool:
     trained = read_json(folder / TRAINED)
     if trained is None or trained.get("training") != job["training"]:
         return False
-    result = read_json(folder / RESULT) if job["measures"] else {"address": job["address"]}
-    return result is not None and result.get("address") == job["address"]
+    return not job["measures"] or result_of(folder, job["address"]) is not None
+
+
+def result_of(folder: Path, address: str) -> dict[str, Any] | None:
+    """Return what was found under an address: by the last study that asked, or by one before it."""
+    for name in (RESULT, kept(address)):
+        found = read_json(folder / name)
+        if found is not None and found.get("address") == address:
+            return found
+    return None
+
+
+def kept(address: str) -> str:
+    """Return the name of a result that had to make room for that of a study with other measures."""
+    return f"result-{address[:12]}.json"
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from robustill.recipe import Recipe
 from robustill.study.address import digest
+from robustill.study.landscapes import looked_at
 
 BEST, LAST = "best", "last"
 
@@ -21,7 +22,8 @@ def measured(recipe: Recipe, folder: Path, measures: dict[str, Any], cpus: int) 
         cpus: Threads, or processes for AutoAttack.
 
     Returns:
-        `rows`, one for each student and attack; `calibration`, one for each radius; `versions`; and `seconds`.
+        `rows`, one for each student and attack; `calibration`, one for each radius; `landscape`, if that was asked for;
+        `versions`; and `seconds`.
     """
     asked = measures["evaluate"]
     found = _evaluated(folder, asked, cpus, last=False)
@@ -35,7 +37,11 @@ def measured(recipe: Recipe, folder: Path, measures: dict[str, Any], cpus: int) 
     if measures["calibrate"] is not None:
         pair = _calibrated(recipe, folder, measures["calibrate"], asked["norm"])
         calibration, seconds["calibrate"] = _radii(pair), pair["seconds"]
-    return {"rows": rows, "calibration": calibration, "seconds": seconds, "versions": found["versions"]}
+    about = {"rows": rows, "calibration": calibration, "seconds": seconds, "versions": found["versions"]}
+    if "landscape" in measures:
+        about["landscape"] = looked_at(recipe, folder, measures["landscape"], asked)
+        seconds["landscape"] = about["landscape"]["seconds"]
+    return about
 
 
 def _evaluated(folder: Path, asked: dict[str, Any], cpus: int, *, last: bool) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import Any
 
 from robustill.errors import RobustillError
 from robustill.recipe.files import read_toml
-from robustill.study import results
+from robustill.study import curves, landscapes, results
 from robustill.study.cells import Cell, Cells
 from robustill.study.files import load_study, to_toml
 from robustill.study.folder import Store
 from robustill.study.layers import Place
 from robustill.study.live import Display
 from robustill.study.local import Local, Machine
+from robustill.study.ranking import rank
 from robustill.study.ray_runner import Ray
 from robustill.study.schedule import BLOCKED, BROKEN, DONE, QUEUED, Job, Runner, Schedule, jobs_of
 from robustill.study.search import Trial, best, search
@@ -35,6 +36,9 @@ class Way:
         jobs: Cells at once on this machine; what it carries when None.
         ray: Address of a Ray cluster, `"auto"` or `"local"`; None for this machine.
         retry_failed: Try again what failed in an earlier call.
+
+    >>> Way(jobs=2).retry_failed
+    False
     """
 
     jobs: int | None = None
@@ -77,6 +81,9 @@ class Study:
             self._run(cells, way or Way())
         finally:
             summary = self.write()
+        asked = self.table.ranking
+        if asked is not None:
+            rank(self.cells, self.store, asked, self.out / "ranking")
         return summary
 
     def search(self, way: Way | None = None) -> dict[str, Any]:
@@ -103,11 +110,11 @@ class Study:
         Raises:
             RobustillError: They cannot be written.
         """
-        cells = self._rows_of_table()
+        cells = self.rows()
         rows = results.rows(cells, self.store)
         table = self.table
         summary = summarize(
-            rows, name=table.name, title=table.title, baseline=table.baseline, missing=self._missing(cells)
+            rows, name=table.name, title=table.title, baselines=self.cells.baselines(), missing=self._missing(cells)
         )
         calibration = results.calibration_rows(cells, self.store)
         results.write_csv(rows, self.out / "results.csv")
@@ -117,11 +124,24 @@ class Study:
         else:
             (self.out / "calibration.csv").unlink(missing_ok=True)
         results.write_csv(results.cost_rows(cells, self.store), self.out / "costs.csv")
+        self._draw(cells)
         write_json(summary, self.out / "summary.json")
         write_whole(self.out / "summary.md", [to_markdown(summary).encode()])
         return summary
 
-    def _rows_of_table(self) -> list[Cell]:
+    def _draw(self, cells: Sequence[Cell]) -> None:
+        """Write the tables and figures that a study asks for beside its results."""
+        asked = self.table.curves
+        if asked is not None:
+            terms = [term for panel in asked.panels for term in panel]
+            rows = curves.curve_rows(cells, self.store, terms, asked.runs)
+            results.write_csv(rows, self.out / "curves.csv")
+            curves.draw(rows, asked.panels, self.out / "curves.svg")
+        if self.table.landscape is not None:
+            results.write_csv(landscapes.landscape_rows(cells, self.store), self.out / "landscape.csv")
+            landscapes.draw(cells, self.store, self.out / "landscape.svg")
+
+    def rows(self) -> list[Cell]:
         """Return a cell for each row and seed; a teacher that several rows share is one cell, not several."""
         return [self.cells.cell(v, seed) for v in self.cells.variants.values() for seed in self.cells.seeds(v)]
 
@@ -160,7 +180,7 @@ class Study:
         asked = self.table.search
         assert asked is not None
         rows = results.rows(cells, self.store)
-        summary = summarize(rows, name=self.table.name, title="", baseline=None, missing=[])
+        summary = summarize(rows, name=self.table.name, title="", baselines={}, missing=[])
         return {
             "run": asked.run,
             "metric": asked.metric,
@@ -201,6 +221,14 @@ def open_study(
 
     Raises:
         RobustillError: The study is wrong, or `out` belongs to another one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "two.toml")
+    ...     _ = file.write_text('runs.plain.recipe = "digits_standard_cnn-small"')
+    ...     study = open_study(file, out=Path(folder, "out"))
+    ...     print(type(study).__name__, study.table.seeds)
+    Study 3
     """
     table = load_study(source, changes)
     folder = out if out is not None else Path("runs") / table.name

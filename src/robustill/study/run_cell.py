@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from robustill.errors import RobustillError
-from robustill.study.folder import FAILED, INTERRUPTED, JOB, RESULT, TRAINED, finished, only_process, read_json
+from robustill.study.folder import FAILED, INTERRUPTED, JOB, RESULT, TRAINED, finished, kept, only_process, read_json
 from robustill.writing import remove_leftovers, write_json, write_whole
 
 # A step of a large network takes a while, and it ends before the process does.
@@ -48,7 +48,8 @@ def attempt(folder: Path) -> int:
     try:
         work(job, folder)
     except RobustillError as error:
-        return _failed(folder, job, error, {"message": error.message, "hint": error.hint, "final": True})
+        lasts = {"passing": True} if error.passing else {"final": True}
+        return _failed(folder, job, error, {"message": error.message, "hint": error.hint, **lasts})
     except Exception as error:
         return _failed(folder, job, error, {"message": str(error), "traceback": traceback.format_exc()})
     (folder / FAILED).unlink(missing_ok=True)
@@ -77,7 +78,12 @@ def work(job: dict[str, Any], folder: Path) -> None:
         trained = _train(recipe, folder, job["training"])
     if job["measures"]:
         found = measured(recipe, folder, job["measures"], job["cpus"])
-        write_json({"address": job["address"], "trained": trained, **found}, folder / RESULT)
+        before = read_json(folder / RESULT)
+        if before is not None and before.get("training") == job["training"]:
+            os.replace(folder / RESULT, folder / kept(before["address"]))
+        write_json(
+            {"address": job["address"], "training": job["training"], "trained": trained, **found}, folder / RESULT
+        )
 
 
 def _train(recipe: Any, folder: Path, address: str) -> dict[str, Any]:

@@ -78,7 +78,8 @@ class Board(Protocol):
 def jobs_of(cells: Iterable[Cell], store: Store, *, retry_failed: bool = False) -> dict[str, Job]:
     """Return a job for every different cell, by folder, teachers first.
 
-    What failed by itself stays failed until it is asked for again; what was killed is tried again.
+    What failed by itself stays failed until it is asked for again; what was killed, or met something that passes,
+    such as a full disk, is tried again.
     """
     found: dict[str, Job] = {}
     for cell in cells:
@@ -95,14 +96,15 @@ def jobs_of(cells: Iterable[Cell], store: Store, *, retry_failed: bool = False) 
 
 
 def _stands(failure: dict[str, Any], cell: Cell) -> bool:
-    return failure.get("address") == cell.address and not failure.get("killed")
+    passing = failure.get("killed") or failure.get("passing")
+    return failure.get("address") == cell.address and not passing
 
 
 def told(failure: dict[str, Any]) -> str:
     """Return why a cell failed as one line."""
     lines = str(failure.get("message") or "").splitlines() or [""]
     hint = f" ({failure['hint']})" if failure.get("hint") else ""
-    kind = "" if failure.get("final") else f"{failure.get('error')}: "
+    kind = "" if "hint" in failure else f"{failure.get('error')}: "
     return f"{kind}{lines[0]}{hint}"
 
 

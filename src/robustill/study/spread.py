@@ -38,6 +38,9 @@ def paired(values: Mapping[int, float], base: Mapping[int, float]) -> dict[str, 
     Returns:
         `seeds`, `difference`, `sd`, `interval`, `t` and `p` of the paired t-test, `p_sign_flip` of the exact two-sided
         test that flips the signs of the differences (never below `2 / 2^n`); None without a common seed.
+
+    >>> paired({0: 0.5, 1: 0.75, 2: 0.5}, {0: 0.25, 1: 0.25, 2: 0.5})["difference"]
+    0.25
     """
     seeds = sorted(values.keys() & base.keys())
     if not seeds:

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustill.study.spread import paired, spread
 
 Rows = Sequence[dict[str, Any]]
-_ROBUST = "robust"
+_ROBUST, WRA = "robust", "wra"
 _NOTE = (
-    "Accuracy in %, mean ± standard deviation over seeds. Differences are paired by seed, in points, with 95% t "
-    "intervals, the p of the paired t-test and of the exact sign-flip test, which n seeds cannot bring below 2/2^n. "
-    "Nothing is corrected for the number of comparisons."
+    "Accuracy in %, mean ± standard deviation over seeds; WRA is the mean of clean and worst case. Differences are "
+    "paired by seed, in points, with 95% t intervals, the p of the paired t-test and of the exact sign-flip test, "
+    "which n seeds cannot bring below 2/2^n. Nothing is corrected for the number of comparisons."
 )
 
 
-def summarize(rows: Rows, *, name: str, title: str, baseline: str | None, missing: Sequence[str]) -> dict[str, Any]:
+def summarize(
+    rows: Rows, *, name: str, title: str, baselines: Mapping[str, str], missing: Sequence[str]
+) -> dict[str, Any]:
     """Return what `summary.json` holds.
 
     Args:
         rows: The tidy table.
         name: Of the study.
         title: Of the study.
-        baseline: Row that the others are compared with; None for no comparison.
+        baselines: For each row that is compared with another one, that other one.
         missing: Cells without a result, with the reason.
     """
     values: dict[str, dict[str, dict[str, dict[int, float]]]] = {}
     for row in rows:
         of_run = values.setdefault(row["run"], {}).setdefault(row["student"], {})
         of_run.setdefault(row["attack"], {})[row["seed"]] = row["accuracy"]
-    found: dict[str, Any] = {"schema": 1, "study": name, "title": title, "baseline": baseline, "missing": list(missing)}
+        if row["attack"] == _ROBUST and row["wra"] is not None:
+            of_run.setdefault(WRA, {})[row["seed"]] = row["wra"]
+    found: dict[str, Any] = {"schema": 2, "study": name, "title": title}
+    found |= {"baselines": dict(baselines), "missing": list(missing)}
     found["runs"] = {
         run: {
             student: {
@@ -41,27 +46,30 @@ def summarize(rows: Rows, *, name: str, title: str, baseline: str | None, missin
         }
         for run, students in values.items()
     }
-    base = values.get(baseline, {}) if baseline is not None else {}
     found["paired"] = {
         run: {
             student: {
-                attack: paired(by_seed, base.get(student, {}).get(attack, {})) for attack, by_seed in attacks.items()
+                attack: paired(by_seed, values[baselines[run]].get(student, {}).get(attack, {}))
+                for attack, by_seed in attacks.items()
             }
             for student, attacks in students.items()
         }
         for run, students in values.items()
-        if base and run != baseline
+        if baselines.get(run) in values
     }
     return found
 
 
 def table(summary: dict[str, Any], student: str) -> tuple[list[str], list[list[str]]]:
     """Return the columns and rows of one student's table, as text."""
-    attacks = _attacks(summary, student)
-    base = summary["baseline"]
+    attacks, compared = _attacks(summary, student), summary["paired"]
+    judged = [attack for attack in attacks if attack != WRA][-1:]
     columns = ["run", "seeds", *(_called(attack) for attack in attacks)]
-    if summary["paired"]:
-        columns += [f"{_called(attacks[-1])} - {base}", "p (t)", "p (sign flip)"]
+    bases = set(summary["baselines"].values())
+    several = len(bases) > 1
+    if compared:
+        columns += ["less"] if several else []
+        columns += [f"{_called(judged[0])} - {'base' if several else min(bases)}", "p (t)", "p (sign flip)"]
     rows = []
     for run, students in summary["runs"].items():
         cells = students.get(student)
@@ -69,8 +77,9 @@ def table(summary: dict[str, Any], student: str) -> tuple[list[str], list[list[s
             continue
         row = [run, str(max(each["n"] for each in cells.values()))]
         row += [_percent(cells.get(attack)) for attack in attacks]
-        if summary["paired"]:
-            row += _difference(summary["paired"].get(run, {}).get(student, {}).get(attacks[-1]))
+        if compared:
+            row += [summary["baselines"].get(run, "-")] if several else []
+            row += _difference(compared.get(run, {}).get(student, {}).get(judged[0]))
         rows.append(row)
     return columns, rows
 
@@ -93,13 +102,14 @@ def students(summary: dict[str, Any]) -> list[str]:
 
 
 def _attacks(summary: dict[str, Any], student: str) -> list[str]:
-    found = list(dict.fromkeys(a for each in summary["runs"].values() for a in each.get(student, {}) if a != _ROBUST))
+    every = dict.fromkeys(a for each in summary["runs"].values() for a in each.get(student, {}))
+    found = [attack for attack in every if attack not in (_ROBUST, WRA)]
     # The worst case over one attack is that attack.
-    return [*found, _ROBUST] if len(found) > 2 else found
+    return [*found, *([_ROBUST] if len(found) > 2 else []), *([WRA] if WRA in every else [])]
 
 
 def _called(attack: str) -> str:
-    return "worst case" if attack == _ROBUST else attack
+    return {_ROBUST: "worst case", WRA: "WRA"}.get(attack, attack)
 
 
 def _percent(found: dict[str, Any] | None) -> str:

@@ -25,6 +25,9 @@ class RunTable(Table):
     teachers: dict[str, Any] = Field(default={}, description='"cell:NAME", "cell:NAME:last", or a run folder or file')
     seeds: int | tuple[int, ...] | None = Field(default=None, description="the study's when left out")
     grid: dict[str, Any] = Field(default={}, description="key -> list of values; every combination is a row")
+    baseline: str | None = Field(
+        default=None, description="row that this one is compared with; the study's if left out"
+    )
     resources: Resources | None = Field(default=None, description="the study's when left out")
 
 
@@ -55,6 +58,42 @@ class CalibrateTable(Table):
     seed: int = Field(default=0, ge=0)
 
 
+class LandscapeTable(Table):
+    """How the adversarial loss rises around the selected students, as `robustill landscape` finds it."""
+
+    runs: tuple[str, ...] = Field(default=(), description="entries that are looked at; all when empty")
+    radius: float = Field(default=0.4, gt=0)
+    points: int = Field(default=5, ge=3)
+    directions: int = Field(default=8, ge=1)
+    flatness_at: float = Field(default=0.2, gt=0)
+    images: int = Field(default=300, ge=1)
+    steps: int = Field(default=10, ge=1)
+    split: Literal["train", "validation", "test"] = "train"
+    seed: int = Field(default=0, ge=0)
+
+
+class CurvesTable(Table):
+    """What journals say about training, as curves over epochs."""
+
+    panels: tuple[tuple[str, ...], ...] = Field(
+        min_length=1, description="terms of each panel as metrics.jsonl calls them; probe.NAME and validation.NAME too"
+    )
+    runs: tuple[str, ...] = Field(default=(), description="entries that are drawn; all that log a term when empty")
+
+
+class RankingTable(Table):
+    """Whether the entropy of teachers where no reference is right foretells their students."""
+
+    references: str = Field(
+        description="entry whose selected students are the references, of the students' architecture"
+    )
+    students: str = Field(description="entry whose rows differ by their teacher")
+    teacher: str = Field(default="teacher", description="the method's name for it")
+    surface: Literal["clean", "student", "teacher"] = Field(default="clean", description="what the method shows it")
+    attack: str = "pgd10"
+    seed: int = Field(default=0, ge=0)
+
+
 class Range(Table):
     """Values between two ends; whole numbers if both ends are."""
 
@@ -76,7 +115,11 @@ class SearchTable(Table):
 
 
 class StudyTable(Table):
-    """A grid of runs."""
+    """A grid of runs.
+
+    >>> StudyTable(runs={"plain": {"recipe": "digits_standard_cnn-small"}}).seeds
+    3
+    """
 
     name: str = Field(default="", description="the file's name when left out")
     title: str = ""
@@ -89,5 +132,8 @@ class StudyTable(Table):
     runs: dict[str, RunTable] = Field(min_length=1)
     evaluate: EvaluateTable = EvaluateTable()
     calibrate: CalibrateTable | None = None
+    landscape: LandscapeTable | None = None
+    curves: CurvesTable | None = None
+    ranking: RankingTable | None = None
     resources: Resources = Resources()
     search: SearchTable | None = None

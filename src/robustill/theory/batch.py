@@ -88,6 +88,12 @@ def simulate(
     Raises:
         InputError: There is no case or no worker, or a share of unlearnable samples outside [0, 1].
         NonFiniteLossError: A student's weights became infinite.
+
+    >>> from robustill.theory import Case, Settings, Teacher
+    >>> settings = Settings(dimension=10, train=8, test=8, filters=4, steps=2, attack_steps=2, evaluate_every=1)
+    >>> cases = [Case(Teacher(name, unlearnable=logit), 0.25, 0) for name, logit in (("unsure", 0.0), ("sure", 10.0))]
+    >>> [outcome.steps for outcome in simulate(cases, settings, workers=1, progress=False)]
+    [[0, 1, 2], [0, 1, 2]]
     """
     cases = grid() if cases is None else list(cases)
     settings = settings or Settings()
@@ -192,6 +198,9 @@ def check_cases(cases: Sequence[Case]) -> None:
 
     Raises:
         InputError: There is none, or one has a share outside [0, 1] or a seed that is none.
+
+    >>> from robustill.theory import Case, Teacher
+    >>> check_cases([Case(Teacher("unsure", unlearnable=0.0), 0.25, 0)])
     """
     if not cases:
         raise InputError("there is nothing to simulate", "give at least one teacher, one p_unlearnable and one seed")

@@ -13,7 +13,12 @@ _WINDOW = 3
 
 @dataclass(frozen=True)
 class Case:
-    """One run: a teacher, the share of unlearnable samples, a seed."""
+    """One run: a teacher, the share of unlearnable samples, a seed.
+
+    >>> from robustill.theory import Teacher
+    >>> Case(Teacher("unsure", unlearnable=0.0), p_unlearnable=0.25, seed=0).seed
+    0
+    """
 
     teacher: Teacher
     p_unlearnable: float
@@ -28,6 +33,10 @@ class Outcome:
         case: What was run.
         steps: The steps after which it was measured.
         curves: One value per step by name; None where there is no such sample.
+
+    >>> from robustill.theory import Case, Teacher
+    >>> Outcome(Case(Teacher("unsure", unlearnable=0.0), 0.25, 0)).steps
+    []
     """
 
     case: Case

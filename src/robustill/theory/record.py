@@ -27,6 +27,13 @@ def record(
         swept: Runs of the sweep of teachers; may repeat some of `grid`.
         settings: What they were run with.
         seconds: How long it took.
+
+    >>> from robustill.theory import Case, Settings, Teacher, simulate
+    >>> settings = Settings(dimension=10, train=8, test=8, filters=4, steps=2, attack_steps=2, evaluate_every=1)
+    >>> cases = [Case(Teacher(name, unlearnable=logit), 0.25, 0) for name, logit in (("unsure", 0.0), ("sure", 10.0))]
+    >>> outcomes = simulate(cases, settings, workers=1, progress=False)
+    >>> record(outcomes, [], settings)["grid"]
+    {'teachers': ['unsure', 'sure'], 'p_unlearnable': [0.25]}
     """
     known = {each.case for each in grid}
     outcomes = [*grid, *(each for each in swept if each.case not in known)]
@@ -52,6 +59,13 @@ def rank_correlations(swept: Sequence[Outcome]) -> dict[str, float | None]:
     side of the unlearnable; `entropy_with_wrong` adds those on the wrong side, `entropy_with_all` also those that know
     little of any sample, and `contrast_with_all` takes the entropy on the unlearnable less that on the learnable ones.
     None where there are fewer than three points or no two different ones.
+
+    >>> from robustill.theory import Case, Settings, Teacher, simulate
+    >>> settings = Settings(dimension=10, train=8, test=8, filters=4, steps=2, attack_steps=2, evaluate_every=1)
+    >>> cases = [Case(Teacher(name, unlearnable=logit), 0.25, 0) for name, logit in (("unsure", 0.0), ("sure", 10.0))]
+    >>> outcomes = simulate(cases, settings, workers=1, progress=False)
+    >>> list(rank_correlations(outcomes))
+    ['entropy', 'entropy_with_wrong', 'entropy_with_all', 'contrast_with_all']
     """
     sure = [each for each in swept if each.case.teacher.learnable >= SATURATED]
     right = [each for each in sure if each.case.teacher.unlearnable >= 0]

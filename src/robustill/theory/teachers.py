@@ -26,6 +26,9 @@ class Teacher:
         name: What tables and files call it.
         unlearnable: Margin on robustly unlearnable samples, from -inf to inf.
         learnable: Margin on all others.
+
+    >>> Teacher("unsure", unlearnable=0.0)
+    Teacher(name='unsure', unlearnable=0.0, learnable=10.0)
     """
 
     name: str
@@ -82,7 +85,11 @@ def with_margin(margin: float) -> Teacher:
 
 
 def sweep(margins: Sequence[float] = MARGINS, uninformative: Sequence[float] = UNINFORMATIVE) -> list[Teacher]:
-    """Return a teacher per margin on the unlearnable samples, and one per margin that it has everywhere."""
+    """Return a teacher per margin on the unlearnable samples, and one per margin that it has everywhere.
+
+    >>> [teacher.name for teacher in sweep(margins=(0.0, 2.0), uninformative=(0.5,))]
+    ['uncertain', 'margin 2', 'everywhere 0.5']
+    """
     for margin in uninformative:
         if not math.isfinite(margin):
             raise InputError(f"an uninformative teacher's margin is {margin}; it must be a finite number")

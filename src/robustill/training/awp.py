@@ -30,6 +30,13 @@ class AWP(Wrapper):
 
     Raises:
         InputError: `base` has no adversary.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.methods import PGDAT
+    >>> method = AWP(PGDAT(nn.Sequential(nn.Flatten(), nn.Linear(4, 3))), gamma=0.01)
+    >>> sorted(method(torch.rand(2, 1, 2, 2), torch.tensor([0, 2])).terms)
+    ['adv']
     """
 
     whole_batch = "AWP shifts the weights by the gradient of the whole batch"

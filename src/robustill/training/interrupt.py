@@ -14,7 +14,14 @@ _ECHO_S = 1.0
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop and has saved what it could; the message says how to go on."""
+    """Training was asked to stop and has saved what it could; the message says how to go on.
+
+    >>> try:
+    ...     raise Interrupted("stopped at epoch 2, step 7")
+    ... except KeyboardInterrupt as error:
+    ...     print(error)
+    stopped at epoch 2, step 7
+    """
 
 
 class StopRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 from functools import cache
 
@@ -24,4 +25,6 @@ def leave_at_exit() -> None:
 def leave() -> None:
     """Disconnect from the other processes, if there are any."""
     if dist.is_available() and dist.is_initialized():
+        # What refers to the group may be a cycle, such as an error with its frames.
+        gc.collect()
         dist.destroy_process_group()

@@ -20,6 +20,12 @@ _OF_TRAINING = ("recipe.toml", "last.pt", "student.safetensors", "student_last.s
 _HELD: dict[tuple[Path, int], tuple[int, int]] = {}
 
 
+class BusyError(CheckpointError):
+    """Another process works in a folder."""
+
+    passing = True
+
+
 @contextmanager
 def hold(folder: Path, what: str = "training") -> Iterator[None]:
     """Be the only process that does `what` in `folder` while the block runs; the folder is created.
@@ -28,7 +34,7 @@ def hold(folder: Path, what: str = "training") -> Iterator[None]:
     way. The same thread may hold it twice. Of processes that a launcher started together, the first one holds it.
 
     Raises:
-        CheckpointError: Another process holds it; says which.
+        BusyError: Another process holds it; says which.
         WriteError: The folder cannot be created or written.
     """
     if os.environ.get("RANK", "0") != "0":
@@ -134,9 +140,9 @@ def _is_gone(holder: str) -> bool:
     return machine == platform.node() and process.isdecimal() and not is_running(int(process))
 
 
-def _busy(folder: Path, what: str, holder: str, hint: str) -> CheckpointError:
+def _busy(folder: Path, what: str, holder: str, hint: str) -> BusyError:
     process, _, machine = holder.strip().partition(" ")
     who = f"process {process} on {machine}" if process.isdecimal() and machine else "another process"
-    return CheckpointError(
+    return BusyError(
         f"{what} is under way in {folder} already ({who})", f"wait for it to end, or choose another --out{hint}"
     )

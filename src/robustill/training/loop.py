@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from robustill.training.lock import hold
 from robustill.training.result import TrainResult
 from robustill.training.run import Run
 from robustill.training.settings import Settings
+from robustill.training.track import Live, check_trackers
 
 
 def train(
@@ -30,6 +32,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    track: str | Sequence[str] = (),
     **changes: Any,
 ) -> TrainResult:
     """Train `method` on `data` and return the selected and the last student.
@@ -44,10 +47,13 @@ def train(
         out: Run folder; without one nothing is written and the run cannot be resumed.
         resume: Go on from `out/last.pt`, bit-exactly.
         progress: Show a bar with an ETA.
+        track: Also show everything that `out/metrics.jsonl` gets to these, on this machine: `"tensorboard"` (the folder
+            `out/tensorboard`), `"trackio"`. Changes nothing about the run; may differ when it is resumed.
         **changes: Fields of `Settings` to replace, such as `epochs=20`.
 
     Raises:
-        InputError: No such setting.
+        InputError: No such setting, or no such tracker.
+        MissingExtraError: A tracker's package is not installed.
         CheckpointError: `out` holds a run already and `resume` is false, its checkpoint is of another run, or another
             process is training into it.
         WriteError: `out` cannot be written, or the disk is full; what was saved before is intact.
@@ -55,19 +61,32 @@ def train(
         ModelError: The networks and the data do not fit.
         NonFiniteLossError: A loss term became infinite or not a number.
         Interrupted: Ctrl-C or SIGTERM; the run was saved first.
+
+    >>> from robustill.data import load_data
+    >>> from robustill.methods import Standard
+    >>> from robustill.models import load_model
+    >>> data = load_data("digits", limit=60)
+    >>> method = Standard(load_model("cnn_small", num_classes=10, shape=data.shape))
+    >>> result = train(method, data, epochs=1, progress=False)
+    >>> len(result.history), sorted(result.best)
+    (1, ['clean', 'epoch', 'metric'])
     """
     for name in changes.keys() - Settings.model_fields.keys():
         raise InputError(f"there is no setting {name!r}", nearest(name, Settings.model_fields))
     settings = Settings.model_validate({**(settings or Settings()).model_dump(), **changes})
     folder = Path(out) if out is not None else None
+    track = (track,) if isinstance(track, str) else track
+    check_trackers(track, folder)
     with hold(folder) if folder is not None else nullcontext(), reader_failures():
-        return _train(method, data, settings, folder, resume, progress)
+        live = _live(track, folder, data, settings)
+        with closing(live) if live is not None else nullcontext():
+            return _train(method, data, settings, folder, resume, progress, live)
 
 
 def _train(
-    method: Method, data: Data, settings: Settings, out: Path | None, resume: bool, progress: bool
+    method: Method, data: Data, settings: Settings, out: Path | None, resume: bool, progress: bool, live: Live | None
 ) -> TrainResult:
-    run = Run(method, data, settings, out)
+    run = Run(method, data, settings, out, live)
     if resume:
         run.restore()
     elif out is not None and run.processes.once(lambda: has_checkpoint(out)):
@@ -86,3 +105,9 @@ def _train(
         if run.processes.any(bool(stop)):
             raise Interrupted(f"stopped after the last epoch; the run is complete{f' in {out}' if out else ''}")
     return run.result()
+
+
+def _live(track: Sequence[str], out: Path | None, data: Data, settings: Settings) -> Live | None:
+    if not track or out is None:
+        return None
+    return Live(track, out, data.steps_per_epoch(settings.batch_size), settings.model_dump(mode="json"))

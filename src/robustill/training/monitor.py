@@ -69,3 +69,15 @@ def check_finite(method: nn.Module, epoch: int, step: int) -> None:
             raise NonFiniteLossError(
                 f"epoch {epoch + 1}, step {step}: the gradient was not finite, and so is {name} now", _HINT
             )
+
+
+def told(line: Mapping[str, Any], epochs: int) -> str:
+    """Return what an epoch has come to, for people.
+
+    >>> told({"epoch": 0, "loss": 1.25, "validation": {"clean": 0.5, "robust": 0.25}}, 30)
+    'epoch 1/30 loss 1.2500, validation: clean 50.0%, robust 25.0%'
+    """
+    found = line.get("validation", {})
+    scores = [f"{kind} {100 * found[kind]:.1f}%" for kind in ("clean", "robust") if kind in found]
+    judged = f", validation: {', '.join(scores)}" if scores else ""
+    return f"epoch {line['epoch'] + 1}/{epochs} loss {line['loss']:.4f}{judged}"

@@ -25,8 +25,8 @@ from robustill.training.device import accelerator_for, restore_device_generator
 from robustill.training.growth import Growth
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
-from robustill.training.monitor import Monitor, check_finite
-from robustill.training.networks import check_networks, method_name, teacher_digests, teachers
+from robustill.training.monitor import Monitor, check_finite, told
+from robustill.training.networks import check_networks, method_name, teacher_digests
 from robustill.training.optimizer import build_learners
 from robustill.training.parts import Portion, backward, check_micro_batches, check_processes, positions
 from robustill.training.processes import Processes
@@ -35,15 +35,19 @@ from robustill.training.resume import check_same_run, check_selected
 from robustill.training.schedule import decay
 from robustill.training.selection import Selection
 from robustill.training.settings import Settings
-from robustill.training.views import install_views
+from robustill.training.spread import spread_teachers
+from robustill.training.track import Live
+from robustill.training.views import choose_views
 from robustill.writing import make_folder
 
 
 class Run:
     """The state of one training run: what a step changes, what a checkpoint holds, what a resumed run restores."""
 
-    def __init__(self, method: Method, data: Data, settings: Settings, out: Path | None) -> None:
-        self.settings, self.out = settings, out
+    def __init__(
+        self, method: Method, data: Data, settings: Settings, out: Path | None, live: Live | None = None
+    ) -> None:
+        self.settings, self.out, self.live = settings, out, live
         self.checkpoint = out / "last.pt" if out is not None else None
         self.accelerator = accelerator_for(settings)
         self.processes = Processes(self.accelerator, sync_batch_norm=settings.sync_batch_norm)
@@ -68,7 +72,12 @@ class Run:
         self.method_name = method_name(method)
         self.digests = {"data": data.digest, **teacher_digests(method)}
         self.processes.begin(method, {"settings": repr(self._settings()), **self.digests})
-        self._install_views()
+        spread = settings.spread_teachers and self.processes.count > 1
+        if spread:
+            spread_teachers(method, self.device, self.processes.count)
+        excuses = choose_views(method, self.data, settings, self.device, None if spread else self.answers)
+        for name, why in excuses.items() if self.processes.first else ():
+            sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
             learner.optimizer = self.accelerator.prepare(learner.optimizer)
@@ -81,18 +90,6 @@ class Run:
         self.selected: nn.Module | None = None
         self.journal: Journal | None = None
 
-    def _install_views(self) -> None:
-        if not self.settings.attack_view:
-            for teacher in teachers(self.method).values():
-                teacher.use(self.answers.of(teacher.network, teacher.network))
-            return
-        x, _ = next(iter(self.data.train.batches(8, device=self.device)))
-        dtype = torch.bfloat16 if self.settings.mixed_precision == "bf16" else torch.float32
-        layout = self.settings.channels_last
-        excuses = install_views(self.method, x, dtype, channels_last=layout, teacher_as=self.answers.of)
-        for name, why in excuses.items() if self.processes.first else ():
-            sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
-
     def _journal_path(self) -> Path | None:
         return self.out / "metrics.jsonl" if self.out is not None and self.processes.first else None
 
@@ -100,7 +97,7 @@ class Run:
         """Train the rest of the current epoch, judge its student and save."""
         settings, began = self.settings, time.monotonic()
         if self.journal is None:
-            self.journal = Journal(self._journal_path())
+            self.journal = Journal(self._journal_path(), live=self.live)
         self.method.train()
         self.growth.begin_epoch(self.epoch, settings.epochs)
         self.method.begin_epoch(self.epoch, decay(settings.schedule, self.epoch, settings.epochs), settings.epochs)
@@ -118,6 +115,7 @@ class Run:
             if self.processes.any(bool(stop)):
                 self._leave()
         self._end_epoch(began)
+        shown.line(told(self.history[-1], settings.epochs))
 
     def _own(self, size: int) -> Tensor:
         """Return which images of a batch of `size` this process learns."""
@@ -280,7 +278,7 @@ class Run:
         self.epoch, self.step = state["epoch"], state["step"]
         self.monitor.restore(state["monitor"])
         self.selection.best, self.history = state["best"], state["history"]
-        self.journal = Journal(self._journal_path(), state["metrics_bytes"])
+        self.journal = Journal(self._journal_path(), state["metrics_bytes"], self.live)
         restore_random_state(state["random"])
         restore_device_generator(self.device, state["random"])
 

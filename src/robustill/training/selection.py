@@ -104,6 +104,16 @@ def judge(
 
     Without an attack, only `clean`. The random start is drawn from `seed` alone, so that epochs compare. Of several
     processes, each attacks its share of what is right without an attack; all return the same.
+
+    >>> import torch
+    >>> from robustill.attacks import PGD
+    >>> from robustill.data import load_data
+    >>> from robustill.models import build_model
+    >>> split = load_data("digits", limit=60).test
+    >>> model = build_model("cnn_small", num_classes=10, shape=(1, 8, 8))
+    >>> attack = PGD(eps=0.1, step_size=0.05, steps=2)
+    >>> sorted(judge(model, split, attack, device=torch.device("cpu"), seed=0))
+    ['clean', 'robust', 'wra']
     """
     generator = torch.Generator().manual_seed(seed)
     right, standing = 0, 0.0

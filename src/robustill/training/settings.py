@@ -103,7 +103,11 @@ class GuideSettings(Table):
 
 
 class Settings(Table):
-    """One training run."""
+    """One training run.
+
+    >>> Settings(epochs=5, batch_size=32, optimizer={"lr": 0.05}).optimizer.lr
+    0.05
+    """
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=128, ge=1)
@@ -122,6 +126,11 @@ class Settings(Table):
         default=True,
         description="with several processes, batch norm normalises by the statistics of the whole batch, as one "
         "process does; false: each process by those of its own share, and the running statistics are averaged",
+    )
+    spread_teachers: bool = Field(
+        default=False,
+        description="with several processes, each holds a part of every frozen teacher (FSDP) and gets the rest when "
+        "needed: for teachers that do not fit beside the student; slower",
     )
     attack_view: bool = Field(
         default=True,

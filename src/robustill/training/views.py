@@ -7,10 +7,40 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from robustill.data import Data
 from robustill.methods.base import AdversarialMethod, Method
 from robustill.methods.wrapper import Wrapper
 from robustill.models import attack_view
+from robustill.training.answers import Answers
 from robustill.training.networks import guides, teachers
+from robustill.training.settings import Settings
+
+
+def choose_views(
+    method: Method, data: Data, settings: Settings, device: torch.device, answers: Answers | None
+) -> dict[str, str]:
+    """Let the adversary and the teachers of a run be as fast as `settings` allow; return as `install_views`.
+
+    Args:
+        method: Its networks are on `device`.
+        data: Some of its training images are read.
+        settings: Of the run.
+        device: Where the run computes.
+        answers: Remembers what teachers say; None for teachers of which there can be no copy.
+    """
+    if not settings.attack_view:
+        for teacher in teachers(method).values():
+            if answers is not None:
+                teacher.use(answers.of(teacher.network, teacher.network))
+        return {}
+    x, _ = next(iter(data.train.batches(8, device=device)))
+    dtype = torch.bfloat16 if settings.mixed_precision == "bf16" else torch.float32
+    remembered = None if answers is None else answers.of
+    return install_views(method, x, dtype, channels_last=settings.channels_last, teacher_as=remembered)
+
+
+def _the_copy(view: nn.Module, network: nn.Module) -> nn.Module:
+    return view
 
 
 def install_views(
@@ -19,7 +49,7 @@ def install_views(
     dtype: torch.dtype,
     *,
     channels_last: bool,
-    teacher_as: Callable[[nn.Module, nn.Module], nn.Module] | None = None,
+    teacher_as: Callable[[nn.Module, nn.Module], nn.Module] | None = _the_copy,
 ) -> dict[str, str]:
     """Let the adversary of `method` attack folded copies of its networks; return why some cannot be had, by name.
 
@@ -31,12 +61,14 @@ def install_views(
         sample: Images on which each copy is compared with its network, `[B, C, H, W]`.
         dtype: Type of the copies' layers.
         channels_last: Layout of the copies.
-        teacher_as: Makes what answers for a teacher out of its copy and itself; the copy alone when None.
+        teacher_as: Makes what answers for a teacher out of its copy and itself; None makes no copies of teachers.
     """
     excuses = {}
     for name, teacher in teachers(method).items():
+        if teacher_as is None:
+            break
         view = attack_view(teacher.network, dtype=dtype, channels_last=channels_last, sample=sample)
-        teacher.use(view if teacher_as is None else teacher_as(view, teacher.network))
+        teacher.use(teacher_as(view, teacher.network))
         excuses[name] = view.why
     innermost = method.innermost if isinstance(method, Wrapper) else method
     if isinstance(innermost, AdversarialMethod):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from robustill.data import Data
 from robustill.diagnostics.bracket import calibrate, certify, kept, pair_stages
 from robustill.errors import CheckpointError, RobustillError
+from robustill.training.lock import BusyError, hold
 from tests.diagnostics.bracket.networks import random_network
 
 QUICK: dict[str, Any] = {"steps": 4, "restarts": 2, "targets": 1, "batch_size": 16, "progress": False}
@@ -153,3 +156,16 @@ def test_certify_goes_on(
     assert saved[:5] == ["clean", "attack@0.02", "crown@0.02", "attack@0.06", "crown@0.06"], "batch by batch"
     certify(pair[0], tiny_data, [0.02, 0.06], **options, out=tmp_path / "cut")
     same(tmp_path / "whole", tmp_path / "cut", "certification")
+
+
+@pytest.mark.parametrize("what", ["calibration", "certification"])
+def test_one_call_at_a_time(what: str, pair: tuple[nn.Module, nn.Module], tiny_data: Data, tmp_path: Path) -> None:
+    options = {name: value for name, value in QUICK.items() if name != "targets"}
+    with ThreadPoolExecutor(1) as other:
+        holder = hold(tmp_path, what)
+        other.submit(holder.__enter__).result()
+        call = partial(calibrate, *pair, targets=1) if what == "calibration" else partial(certify, pair[0])
+        with pytest.raises(BusyError, match=f"{what} is under way"):
+            call(tiny_data, 0.02, **options, out=tmp_path)
+        assert not list(tmp_path.glob("*.safetensors"))
+        other.submit(holder.__exit__, None, None, None).result()

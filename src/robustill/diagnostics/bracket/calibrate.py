@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from robustill.diagnostics.bracket.radii import (
 from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import check_boundable, subject
 from robustill.errors import InputError
+from robustill.training.lock import hold
 from robustill.writing import write_json
 
 
@@ -84,8 +86,18 @@ def calibrate(
     Raises:
         InputError: A value out of range, or a network in train mode.
         ModelError: A network does not fit the data, has other classes or another order, or cannot be bounded.
-        CheckpointError: `out` holds results of other settings.
+        CheckpointError: `out` holds results of other settings, or another process is working there.
         BracketError: An attack found more than a certificate allows, which is a bug.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval() for _ in range(2))
+    >>> found = calibrate(student, teacher, data, eps=0.05, bounds="ibp", steps=2, restarts=1, progress=False)
+    >>> bool((found.calibration.lower <= found.calibration.upper)[:, found.chosen()].all())
+    True
     """
     radii = check_radii(eps, norm, data.shape[0] * data.shape[1] * data.shape[2])
     check_choice("bounds", bounds, BOUNDS)
@@ -100,26 +112,28 @@ def calibrate(
     settings = {"norm": norm, "seed": seed, "temperature": temperature, "images": len(chosen)}
     settings |= {"steps": steps, "restarts": restarts, "targets": targets}
     folder = Path(out) if out is not None else None
-    kept = Kept(
-        None if folder is None else folder / "calibration.safetensors",
-        {"format": 1, **chosen.about, **settings}, len(chosen),
-    )  # fmt: skip
-    smoothing = None if sigma is None else (sigma, samples, alpha)
-    work = PairStages(chosen, kept, norm, steps, restarts, targets, temperature, seed, batch_size)
-    stages = work.all(radii, bounds, smoothing)
+    with nullcontext() if folder is None else hold(folder, "calibration"):
+        kept = Kept(
+            None if folder is None else folder / "calibration.safetensors",
+            {"format": 1, **chosen.about, **settings}, len(chosen),
+            writes=chosen.shard[0] == 0,
+        )  # fmt: skip
+        smoothing = None if sigma is None else (sigma, samples, alpha)
+        work = PairStages(chosen, kept, norm, steps, restarts, targets, temperature, seed, batch_size)
+        stages = work.all(radii, bounds, smoothing)
 
-    def check(at: Tensor) -> None:
-        for each in radii if bounds != "none" else ():
-            check_pair(kept, each, bounds, at, chosen.index)
+        def check(at: Tensor) -> None:
+            for each in radii if bounds != "none" else ():
+                check_pair(kept, each, bounds, at, chosen.index)
 
-    run_stages(
-        chosen, kept, stages, batch_size=batch_size, label="calibrate",
-        progress=progress, check=check,
-    )  # fmt: skip
-    result = pair_result(kept, chosen, radii, norm, bounds, points, smoothing)
-    result = replace(
-        result, about=reported({**chosen.about, **settings}), seconds=kept.spent(each.name for each in stages)
-    )
-    if folder is not None:
-        write_json(result.to_json(), folder / "calibration.json")
+        run_stages(
+            chosen, kept, stages, batch_size=batch_size, label="calibrate",
+            progress=progress, check=check,
+        )  # fmt: skip
+        result = pair_result(kept, chosen, radii, norm, bounds, points, smoothing)
+        result = replace(
+            result, about=reported({**chosen.about, **settings}), seconds=kept.spent(each.name for each in stages)
+        )
+        if folder is not None and chosen.shard[0] == 0:
+            write_json(result.to_json(), folder / "calibration.json")
     return result

@@ -13,7 +13,13 @@ from robustill.diagnostics.bracket import calibration_json
 
 
 class Bracket(NamedTuple):
-    """What was found and what cannot be exceeded, `[k, n]` each: k radii, n examples."""
+    """What was found and what cannot be exceeded, `[k, n]` each: k radii, n examples.
+
+    >>> import torch
+    >>> ends = Bracket(torch.tensor([[0.25]]), torch.tensor([[0.75]]))
+    >>> ends.upper - ends.lower
+    tensor([[0.5000]])
+    """
 
     lower: Tensor
     upper: Tensor
@@ -26,6 +32,11 @@ class Behaviour(NamedTuple):
         stands: No point was found where it is wrong.
         confidence: Its largest probability at the point with the greatest cross-entropy.
         right: Whether it is right there.
+
+    >>> import torch
+    >>> always = torch.ones(2, 3, dtype=torch.bool)
+    >>> Behaviour(always, torch.full((2, 3), 0.5), always).confidence.shape
+    torch.Size([2, 3])
     """
 
     stands: Tensor
@@ -44,6 +55,12 @@ class SmoothedGap(NamedTuple):
         high: Upper one.
         agreement_radius: Nearer than this both smoothed networks give the same class.
         disagreement: Upper bound of the probability that noisy copies are classified differently.
+
+    >>> import torch
+    >>> ones = torch.ones(1, dtype=torch.float64)
+    >>> found = SmoothedGap(0.25, 100, 0.001, -0.5 * ones, 0.5 * ones, ones, 0 * ones)
+    >>> bool((found.calibration_at(0.1) >= found.calibration_at(0.0)).all())
+    True
     """
 
     sigma: float
@@ -88,6 +105,17 @@ class Calibration:
         smoothed: What smoothing certifies; None: not asked for.
         about: Origin: data, digests, seed.
         seconds: Time per stage.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> from robustill.diagnostics import calibrate
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    >>> found = calibrate(net, net, data, eps=0.05, bounds="none", steps=2, restarts=1, progress=False)
+    >>> found.to_json()["clean"]["agreement"]["share"]
+    1.0
     """
 
     eps: tuple[float, ...]
@@ -129,3 +157,21 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """Return what `calibration.json` holds: numbers of the data set with 95% intervals."""
         return calibration_json.to_json(self)
+
+    def _repr_html_(self) -> str:
+        from robustill.notebook import html, lines, table
+
+        found = self.to_json()
+        start, radii = found["clean"]["calibration"]["mean"], found["radii"]
+        ends = ("lower", "upper") if found["bounds"] is not None else ("lower",)
+        names = {"lower": "found by attack", "upper": "certified: not above"}
+        series = {names[end]: [start, *(each["calibration"][end]["mean"] for each in radii)] for end in ends}
+        x = [0.0, *(each["eps"] for each in radii)]
+        rows = [
+            (f"{eps:.4g}", *("-" if value[k] is None else f"{value[k]:.4f}" for value in series.values()))
+            for k, eps in enumerate(x)
+        ]
+        title = f"Mean relative calibration on {found['points']['count']:,} of {found['images']:,} images"
+        axis = f"radius eps ({self.norm})"
+        drawn = [] if start is None else [lines(title, x, series, x_label=axis, y_label="mean relative calibration")]
+        return html(*drawn, table(title, ("eps", *series), rows))

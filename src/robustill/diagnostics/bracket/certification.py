@@ -47,6 +47,12 @@ class Certification:
         smoothed: Predictions and radii of the smoothed network.
         about: Origin: data, digest, seed.
         seconds: Time per stage.
+
+    >>> import torch
+    >>> yes, no = torch.tensor([True, True]), torch.tensor([[True, False]])
+    >>> found = Certification((0.1,), "Linf", "crown", torch.tensor([0, 1]), clean=yes, stands=no, certified=no)
+    >>> found.to_json()["radii"][0]["certified"]["accuracy"]
+    0.5
     """
 
     eps: tuple[float, ...]
@@ -75,6 +81,19 @@ class Certification:
             "seconds": round(sum(self.seconds.values()), 3),
             "versions": versions(),
         }
+
+    def _repr_html_(self) -> str:
+        from robustill.notebook import html, lines, table
+
+        found = self.to_json()
+        radii = [{"eps": 0.0, "certified": found["clean"], "attacked": found["clean"]}, *found["radii"]]
+        kinds = [kind for kind in ("attacked", "certified") if all(each[kind] is not None for each in radii)]
+        series = {kind: [100 * each[kind]["accuracy"] for each in radii] for kind in kinds}
+        rows = [(f"{each['eps']:.4g}", *(f"{series[kind][k]:.1f}" for kind in kinds)) for k, each in enumerate(radii)]
+        title = f"Accuracy in % on {found['images']:,} images, certified by {found['bounds'] or 'nothing'}"
+        x, axis = [each["eps"] for each in radii], f"radius eps ({self.norm})"
+        drawn = [lines(title, x, series, x_label=axis, y_label="right, %", y_range=(0, 100))] if series else []
+        return html(*drawn, table(title, ("eps", *kinds), rows))
 
     def _radius(self, k: int) -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from robustill.diagnostics.bracket.sandwich import ROUNDING, certain_within, che
 from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import Subject, check_boundable, subject
 from robustill.errors import InputError
+from robustill.training.lock import hold
 from robustill.writing import write_json
 
 
@@ -70,8 +72,18 @@ def certify(
     Raises:
         InputError: A value out of range, or a model in train mode.
         ModelError: The model does not fit the data or cannot be bounded.
-        CheckpointError: `out` holds results of other settings.
+        CheckpointError: `out` holds results of other settings, or another process is working there.
         BracketError: An attack found an image where a certificate says there is none, which is a bug.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    >>> found = certify(model, data, eps=[0.01, 0.05], steps=2, restarts=1, progress=False)
+    >>> bool((found.certified <= found.stands).all())
+    True
     """
     radii = check_radii(eps, norm, data.shape[0] * data.shape[1] * data.shape[2])
     check_choice("bounds", bounds, BOUNDS)
@@ -83,30 +95,32 @@ def certify(
         check_boundable(chosen, norm)
     settings = {"norm": norm, "seed": seed, "images": len(chosen), "steps": steps, "restarts": restarts}
     folder = Path(out) if out is not None else None
-    kept = Kept(
-        None if folder is None else folder / "certification.safetensors",
-        {"format": 1, **chosen.about, **settings}, len(chosen),
-    )  # fmt: skip
-    work = ModelStages(chosen, kept, norm, steps, restarts, seed, batch_size)
-    smoothing = None if sigma is None else (sigma, samples, alpha)
-    stages = work.all(radii, bounds, smoothing)
+    with nullcontext() if folder is None else hold(folder, "certification"):
+        kept = Kept(
+            None if folder is None else folder / "certification.safetensors",
+            {"format": 1, **chosen.about, **settings}, len(chosen),
+            writes=chosen.shard[0] == 0,
+        )  # fmt: skip
+        work = ModelStages(chosen, kept, norm, steps, restarts, seed, batch_size)
+        smoothing = None if sigma is None else (sigma, samples, alpha)
+        stages = work.all(radii, bounds, smoothing)
 
-    def check(at: Tensor) -> None:
-        for each in radii if bounds != "none" and sigma is None else ():
-            fallen = ~kept.get(f"attack@{each!r}", "stands")[at]
-            sure = kept.get(f"{bounds}@{each!r}", "margin")[at] < -ROUNDING
-            check_verdicts("robustness", each, fallen, sure, chosen.index[at])
+        def check(at: Tensor) -> None:
+            for each in radii if bounds != "none" and sigma is None else ():
+                fallen = ~kept.get(f"attack@{each!r}", "stands")[at]
+                sure = kept.get(f"{bounds}@{each!r}", "margin")[at] < -ROUNDING
+                check_verdicts("robustness", each, fallen, sure, chosen.index[at])
 
-    run_stages(
-        chosen, kept, stages, batch_size=batch_size, label="certify",
-        progress=progress, check=check,
-    )  # fmt: skip
-    result = _result(kept, chosen, radii, norm, bounds, smoothing)
-    result = replace(
-        result, about=reported({**chosen.about, **settings}), seconds=kept.spent(each.name for each in stages)
-    )
-    if folder is not None:
-        write_json(result.to_json(), folder / "certification.json")
+        run_stages(
+            chosen, kept, stages, batch_size=batch_size, label="certify",
+            progress=progress, check=check,
+        )  # fmt: skip
+        result = _result(kept, chosen, radii, norm, bounds, smoothing)
+        result = replace(
+            result, about=reported({**chosen.about, **settings}), seconds=kept.spent(each.name for each in stages)
+        )
+        if folder is not None and chosen.shard[0] == 0:
+            write_json(result.to_json(), folder / "certification.json")
     return result
 
 

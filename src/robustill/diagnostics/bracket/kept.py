@@ -26,13 +26,14 @@ class Kept:
         path: The file; None keeps everything in memory.
         settings: What the results depend on.
         total: Number of examples.
+        writes: Whether this process writes the file; of several, one does.
 
     Raises:
         CheckpointError: The file holds results of other settings, or is damaged.
     """
 
-    def __init__(self, path: Path | None, settings: Mapping[str, Any], total: int) -> None:
-        self.path, self.total = path, total
+    def __init__(self, path: Path | None, settings: Mapping[str, Any], total: int, *, writes: bool = True) -> None:
+        self.path, self.total, self._writes = path, total, writes
         self._settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
         self._values: dict[str, Tensor] = {}
         self.seconds: dict[str, float] = {}
@@ -68,7 +69,7 @@ class Kept:
 
     def save(self) -> None:
         """Write everything."""
-        if self.path is None:
+        if self.path is None or not self._writes:
             return
         began = time.monotonic()
         about = {"settings": json.dumps(self._settings, sort_keys=True), "seconds": json.dumps(self.seconds)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustill.diagnostics.bracket.kept import Kept
 from robustill.diagnostics.bracket.subject import Subject
+from robustill.evaluation.shards import everyones
 from robustill.progress import bar
 
 
@@ -45,6 +46,8 @@ def run_stages(
 ) -> None:
     """Run all stages on a batch before the next batch, so that the time that remains can be told.
 
+    Of several processes each takes a batch of its own, side by side, and gets the results of all after each stage.
+
     Args:
         chosen: Networks and images.
         kept: Gets the results; what it has is not computed again.
@@ -57,24 +60,40 @@ def run_stages(
     Raises:
         KeyboardInterrupt: With a message that says what is kept.
     """
+    own, processes = chosen.shard
     left = {stage.name: kept.missing(stage.name) for stage in stages}
     total = len(chosen) * len(stages)
     done = total - sum(int(each.sum()) for each in left.values())
+    batches = torch.split(torch.arange(len(chosen)), batch_size)
     try:
-        with bar(label, total, done=done, show=progress) as shown:
-            for at in torch.split(torch.arange(len(chosen)), batch_size):
+        with bar(label, total, done=done, show=progress and own == 0) as shown:
+            for start in range(0, len(batches), processes):
+                here = batches[start : start + processes]
                 for stage in stages:
-                    rows = at[left[stage.name][at]]
-                    if not len(rows):
-                        continue
-                    shown.note(stage.title)
-                    began = time.monotonic()
-                    found = stage.compute(*chosen.examples(rows), rows)
-                    kept.put(stage.name, rows, found, time.monotonic() - began)
-                    shown.advance(len(rows))
-                check(at)
+                    todo = [at[left[stage.name][at]] for at in here]
+                    if any(len(rows) for rows in todo):
+                        shown.note(stage.title)
+                        shown.advance(_run(chosen, kept, stage, todo[own : own + 1]))
+                for at in here:
+                    check(at)
     except KeyboardInterrupt as error:
         where = f"; {kept.path} holds what is finished, the same call goes on from there" if kept.path else ""
         raise KeyboardInterrupt(f"interrupted{where}") from error
     finally:
         kept.save()
+
+
+def _run(chosen: Subject, kept: Kept, stage: Stage, own: Sequence[Tensor]) -> int:
+    """Keep what `stage` finds about the examples of this process and of the others; return how many those are."""
+    found: dict[str, Tensor] = {}
+    rows, began = torch.cat([torch.zeros(0, dtype=torch.int64), *own]), time.monotonic()
+    if len(rows):
+        found = {name: value.cpu() for name, value in stage.compute(*chosen.examples(rows), rows).items()}
+    answers = everyones((rows, found, time.monotonic() - began), chosen.shard[1])
+    # They worked side by side.
+    seconds = max(took for _, _, took in answers)
+    for at, values, _ in answers:
+        if len(at):
+            kept.put(stage.name, at, values, seconds)
+            seconds = 0.0
+    return sum(len(at) for at, _, _ in answers)

@@ -16,6 +16,7 @@ from robustill.data import Data, Split
 from robustill.data.splits import to_unit
 from robustill.errors import InputError, ModelError
 from robustill.evaluation import balanced
+from robustill.evaluation.shards import part
 from robustill.models import Frozen, model_digest
 from robustill.training.networks import check_network
 
@@ -29,12 +30,14 @@ class Subject:
         split: Where the images are.
         index: Positions in the split, int64 `[n]`.
         about: What results depend on: digests of data and networks, split, images.
+        shard: The number of this process, of those that a launcher started, and how many there are.
     """
 
     networks: Mapping[str, nn.Module]
     split: Split
     index: Tensor
     about: dict[str, Any]
+    shard: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -66,11 +69,12 @@ def subject(
         raise InputError(f"{data.name} has no split {split!r}", "choose test, validation or train")
     index = torch.arange(len(found)) if images is None else balanced(found.labels, images, seed)
     place = torch.device(device) if device is not None else next(next(iter(networks.values())).parameters()).device
+    shard = part(place)
     for name, network in networks.items():
         check_mode(name, network)
         _check_classes(name, network, data)
         network.to(place)
-    chosen = Subject(networks, found, index, {})
+    chosen = Subject(networks, found, index, {}, shard)
     sample, _ = chosen.examples(torch.arange(min(2, len(index))))
     for name, network in networks.items():
         check_network(name, network, sample, data)

@@ -21,6 +21,7 @@ from robustill.errors import InputError
 from robustill.evaluation.campaign import Campaign
 from robustill.evaluation.request import Request, prepare
 from robustill.evaluation.runner import Runner
+from robustill.evaluation.shards import gather, is_first, part
 from robustill.evaluation.view import Precision
 from robustill.losses import probabilities
 from robustill.models import model_digest
@@ -50,7 +51,8 @@ def unlearnable(
     The references are models of the student's architecture at their robust peak: one that has begun to overfit has
     memorised what cannot be learned, and gets it right. They are in eval mode, each is attacked by itself, the images
     are those of the training split in its order, without augmentation. As in `evaluate`, an image that is wrong
-    without a perturbation is wrong under attack, and each image has its own random draws.
+    without a perturbation is wrong under attack, and each image has its own random draws. Started by `torchrun` or
+    `accelerate launch`, the processes share the images and all return the whole result.
 
     Args:
         references: Models by name; what stands before a "/" is the group of a reference, such as its method.
@@ -71,6 +73,16 @@ def unlearnable(
     Raises:
         InputError: No references, an unknown attack, an impossible radius or number of images.
         ModelError: A model does not fit the data.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> references = {f"net/{k}": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval() for k in range(2)}
+    >>> found = unlearnable(references, data, "fgsm", eps=0.1, progress=False)
+    >>> found.score.shape, int(found.score.max()) <= 2
+    (torch.Size([54]), True)
     """
     if not references:
         raise InputError("there are no reference models", "give at least one, of the student's architecture")
@@ -78,7 +90,7 @@ def unlearnable(
     digests = {name: model_digest(model) for name, model in references.items()}
     verdicts, votes, belief, index = list[Tensor](), list[Tensor](), torch.zeros(0), torch.zeros(0)
     for number, (name, model) in enumerate(references.items(), 1):
-        if progress:
+        if progress and is_first():
             sys.stderr.write(f"reference {name} ({number} of {len(references)})\n")
         campaign = _campaign(request, model, data, device, Path(out) if out is not None else None, progress)
         verdicts.append(_verdicts(campaign, attack))
@@ -114,18 +126,26 @@ def _campaign(
     key = hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
     folder = None if out is None else out / key
     # The attack is no part of the key: the store keeps several under their names.
-    return prepare(replace(request, out=folder), model.to(place), data, None, place, (0, 1), show=progress)
+    shard = part(place)
+    show = progress and shard[0] == 0
+    return prepare(replace(request, out=folder), model.to(place), data, None, place, shard, show=show)
 
 
 def _verdicts(campaign: Campaign, name: str) -> Tensor:
+    """Return where the model stays right, bool `[n]`, as all processes find it together."""
     attack, run = campaign.plans[name], campaign.run
-    if not isinstance(attack, PGD | FGSM | CW):
+    simple = isinstance(attack, PGD | FGSM | CW)
+    if simple:
+        run.clean()
+        # Crafted on the folded copy, judged on the model itself.
+        run.attack(name, attack, source=run.view())
+    else:
         campaign.attack()
-        return campaign.verdicts()[name]
-    run.clean()
-    # Crafted on the folded copy, judged on the model itself.
-    run.attack(name, attack, source=run.view())
-    return run.verdicts(name)
+    shard = part(run.device)
+    gather(run.store, shard[1])
+    if shard[0] == 0:
+        run.store.merge()
+    return run.verdicts(name) if simple else campaign.verdicts()[name]
 
 
 def _seen(run: Runner) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,20 @@ def train_references(
     Raises:
         InputError: No seeds, or two equal ones; no validation split to find the peak on; a method without an adversary.
         RobustillError: As `train`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> from robustill.attacks import PGD
+    >>> from robustill.methods import PGDAT
+    >>> from robustill.training import Settings
+    >>> def build(seed):
+    ...     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    ...     return PGDAT(net, attack=PGD(eps=0.1, step_size=0.1, steps=1))
+    >>> list(train_references(build, data, Settings(epochs=1), seeds=(0, 1), progress=False))
+    ['pgd_at/0', 'pgd_at/1']
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"the references' seeds are {list(seeds)}", "give one or more, all different")
@@ -75,7 +89,7 @@ def _key(method: AdversarialMethod, data: Data, settings: Settings) -> str:
         "own": {key: repr(v) for key, v in sorted(vars(method).items()) if isinstance(v, float | int | str)},
         "attack": repr(method.attack),
         # Where it computes does not decide what it computes; a checkpoint refuses any other change.
-        "settings": settings.model_dump(mode="json", exclude={"device"}),
+        "settings": settings.model_dump(mode="json", exclude={"device", "spread_teachers"}),
         "data": data.digest,
         "augment": repr(data.augment),
         "teachers": teacher_digests(method),

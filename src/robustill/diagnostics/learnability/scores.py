@@ -33,6 +33,17 @@ class Learnability:
         rows: Rows of the images in the source of the data, int64 `[n]`.
         references: A name per reference; what stands before a "/" is its group, such as the method.
         about: What else defines the numbers.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> from robustill.diagnostics import unlearnable
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    >>> found = unlearnable({"net/0": net}, data, "fgsm", eps=0.1, progress=False)
+    >>> [len(weights) for weights in found.weights()]
+    [54, 54]
     """
 
     right: Tensor

@@ -22,7 +22,22 @@ _PER_IMAGE["rows"] = torch.int64
 
 
 def save_learnability(found: Learnability, path: str | Path) -> None:
-    """Write one file, atomically: a bit per reference and image, 20 bytes more per image."""
+    """Write one file, atomically: a bit per reference and image, 20 bytes more per image.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> import tempfile
+    >>> from robustill.diagnostics import load_learnability, unlearnable
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    >>> found = unlearnable({"net/0": net}, data, "fgsm", eps=0.1, progress=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_learnability(found, f"{folder}/set.safetensors")
+    ...     print(load_learnability(f"{folder}/set.safetensors").references)
+    ('net/0',)
+    """
     path = Path(path)
     tensors = {name: getattr(found, name).to(dtype).contiguous() for name, dtype in _PER_IMAGE.items()}
     tensors["right"] = torch.from_numpy(np.packbits(found.right.numpy(), axis=1))
@@ -35,6 +50,16 @@ def load_learnability(path: str | Path) -> Learnability:
 
     Raises:
         DataError: No such file, damaged, of another format, or with contents that contradict each other.
+
+    >>> import tempfile
+    >>> import torch
+    >>> from robustill.errors import DataError
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         load_learnability(f"{folder}/set.safetensors")
+    ...     except DataError as error:
+    ...         print(type(error).__name__)
+    DataError
     """
     path = Path(path)
     try:

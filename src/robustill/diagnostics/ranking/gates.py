@@ -37,6 +37,9 @@ class Gates:
 
     Raises:
         InputError: A threshold outside [0, 1], or a temperature that is not above 0.
+
+    >>> Gates(robust=0.8).informative
+    0.5
     """
 
     robust: float = 0.9

@@ -79,6 +79,19 @@ def rank_teachers(
         InputError: No teachers, an unknown criterion or surface, an impossible number, or an empty set.
         DataError: `learnability` is of other data.
         ModelError: A teacher or the student does not fit the data.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from robustill.data import load_data
+    >>> _ = torch.manual_seed(0)
+    >>> data = load_data("digits", limit=60)
+    >>> from robustill.diagnostics import unlearnable
+    >>> nets = {name: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval() for name in ("a", "b")}
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    >>> found = unlearnable({"net/0": net}, data, "fgsm", eps=0.1, progress=False)
+    >>> ranking = rank_teachers(nets, net, data, found, resamples=20, baselines=False, progress=False)
+    >>> sorted(each.name for each in ranking.reports)
+    ['a', 'b']
     """
     check_choices(criterion, surface, temperature, estimator)
     if not teachers:

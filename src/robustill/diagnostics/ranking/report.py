@@ -28,6 +28,13 @@ class TeacherReport:
         dropped: Why it is not ranked; empty: it is.
         baselines: What else one might rank teachers by, larger first.
         classes: Number of classes.
+
+    >>> from robustill.diagnostics.ranking.scores import Score
+    >>> score = Score(1.5, 1.25, 1.75)
+    >>> surfaces = {"clean": {"entropy": {"unlearnable": score}}}
+    >>> report = TeacherReport("wide", "", surfaces, {"clean": None}, Score(0.5, 0.25, 0.75), (), {}, classes=10)
+    >>> report.score("unlearnable_entropy", "clean").mean
+    1.5
     """
 
     name: str
@@ -82,6 +89,15 @@ class Ranking:
         temperature: Of the distillation.
         gates: What teachers had to meet.
         about: The set, the threat, the student.
+
+    >>> from robustill.diagnostics.ranking.scores import Score
+    >>> def teacher(name, entropy):
+    ...     score = Score(entropy, entropy - 0.25, entropy + 0.25)
+    ...     surfaces = {"clean": {"entropy": {"unlearnable": score}}}
+    ...     return TeacherReport(name, "", surfaces, {"clean": None}, Score(0.5, 0.25, 0.75), (), {}, classes=10)
+    >>> ranking = Ranking((teacher("sure", 0.5), teacher("unsure", 2.0)), "unlearnable_entropy", "clean", 1.0, Gates())
+    >>> ranking.ranks()
+    {'sure': 2, 'unsure': 1}
     """
 
     reports: tuple[TeacherReport, ...]
@@ -163,6 +179,20 @@ class Ranking:
             "disagreements": self.disagreements(),
             "teachers": [each.to_json() for each in self.reports],
         }  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        from robustill.notebook import html, table
+
+        ranks, rows = self.ranks(), []
+        for each in (*self.ranked, *self.dropped):
+            score = self._score(each, None, None)
+            ends = "-" if score.low is None else f"{score.low:.3f} to {score.high:.3f}"
+            mean = "-" if score.mean is None else f"{score.mean:.3f}"
+            why = "; ".join(each.dropped) or ", ".join(self.tied(each.name))
+            rows.append((each.name, ranks.get(each.name, "dropped"), mean, ends, why))
+        title = f"Teachers by {self.criterion.replace('_', ' ')} on {self.surface} images, nats"
+        columns = ("teacher", "rank", "score", "95% interval", "tied with, or why dropped")
+        return html(table(title, columns, rows))
 
     def _passed(self) -> tuple[TeacherReport, ...]:
         return tuple(each for each in self.reports if not each.dropped)

@@ -50,6 +50,11 @@ class RankingValidation:
         dropped: Teachers that have an outcome and no score: they failed a gate. They count for the regret.
         baselines: The same correlation of what else one might rank by, on all teachers.
         notes: What to keep in mind.
+
+    >>> outcomes = {name: [value, value + 0.01] for name, value in (("a", 0.5), ("b", 0.6), ("c", 0.7), ("d", 0.8))}
+    >>> found = validate_ranking({"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}, outcomes, resamples=50)
+    >>> found.score.rho, found.partial
+    (-1.0, None)
     """
 
     score: Correlation
@@ -104,6 +109,11 @@ def validate_ranking(
 
     Raises:
         InputError: Fewer than three teachers have both, an outcome is missing, or a number is not finite.
+
+    >>> outcomes = {"a": [0.5, 0.52], "b": [0.6, 0.61], "c": [0.7, 0.69], "d": [0.8, 0.81]}
+    >>> found = validate_ranking({"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}, outcomes, resamples=50)
+    >>> found.score.rho
+    1.0
     """
     means = {name: _mean(name, each) for name, each in outcomes.items()}
     for name in scores:

@@ -15,6 +15,9 @@ class Check:
         fired: Whether there is something to worry about.
         value: What was measured, in plain containers for JSON; every number is finite.
         says: What was seen, what it means and what to do, for a person.
+
+    >>> Check("randomised", False, {"runs": 4}, "The logits are the same each time.").fired
+    False
     """
 
     name: str

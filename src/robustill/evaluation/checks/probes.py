@@ -38,6 +38,16 @@ def steps_sweep(
 
     Raises:
         InputError: Images outside [0, 1], or an unknown norm.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    >>> x = torch.rand(4, 1, 2, 2)
+    >>> y, draws = model(x).argmax(1), [torch.Generator().manual_seed(k) for k in range(4)]
+    >>> found = steps_sweep(model, x, y, eps=0.1, norm="Linf", generators=draws)
+    >>> found.name, found.fired
+    ('steps-sweep', False)
     """
     right = correct(model, x, y)
     by_steps = _walk(model, x, y, right, eps, norm, generators, _STEPS)
@@ -90,6 +100,16 @@ def square_probe(
 
     Raises:
         InputError: Images outside [0, 1], or an impossible radius or norm.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    >>> x = torch.rand(4, 1, 2, 2)
+    >>> y, draws = model(x).argmax(1), [torch.Generator().manual_seed(k) for k in range(4)]
+    >>> found = square_probe(model, x, y, y >= 0, eps=0.1, norm="Linf", generators=draws, queries=20)
+    >>> found.name
+    'square-probe'
     """
     at = standing.to(x.device).nonzero().flatten()
     own = [generators[i] for i in at.tolist()]

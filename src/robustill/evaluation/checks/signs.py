@@ -50,6 +50,14 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor, *, classes: int, attacks
         y: Labels `[n]`.
         classes: Number of classes.
         attacks_dlr: Whether an attack with a DLR loss is asked for: apgd-dlr or any form of AutoAttack.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    >>> x, y = torch.rand(8, 1, 2, 2), torch.zeros(8, dtype=torch.int64)
+    >>> [check.name for check in check_model(model, x, y, classes=3, attacks_dlr=True) if check.fired]
+    ['few-classes']
     """
     with eval_mode(model):
         with torch.no_grad():

@@ -29,6 +29,12 @@ def check_verdicts(
         verdicts: Where the prediction stays right, bool `[n]`, for `"clean"` and each attack.
         stages: For an ensemble among the attacks, where it stays right after each stage (and those before).
         transfer: Names in `verdicts` of adversarial examples made on another model.
+
+    >>> import torch
+    >>> right = {"clean": torch.tensor([True] * 4), "pgd20": torch.tensor([True, True, False, True])}
+    >>> right["square"] = torch.tensor([False] * 4)
+    >>> [check.fired for check in check_verdicts(right, {}, []) if check.name == "square-beats-gradients"]
+    [True]
     """
     names = [name for name in verdicts if name not in ("clean", _SQUARE, *transfer, *stages)]
     columns = [verdicts[name] for name in names]
@@ -69,6 +75,10 @@ def weak_evidence(checks: Iterable[Check], attack_names: Iterable[str]) -> Check
     Args:
         checks: What the other checks found.
         attack_names: The attacks that were run, as in `named_attack`.
+
+    >>> from robustill.evaluation import Check
+    >>> weak_evidence([Check("zero-gradients", True, {}, "...")], ["pgd20"]).fired
+    True
     """
     signs = [check.name for check in checks if check.fired and check.name not in _HARMLESS]
     run = list(attack_names)

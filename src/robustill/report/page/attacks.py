@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from robustill.drawing.intervals import Bar, interval_chart
+from robustill.drawing.lines import Line, line_chart
 from robustill.report.page.content import Block, Cell, Figure, Table
 from robustill.report.page.folder import Run
-from robustill.report.page.intervals import Bar, interval_chart
-from robustill.report.page.lines import Line, line_chart
 from robustill.report.page.numbers import interval, percent, plain_cell, share_cell, whole_cell
 
 

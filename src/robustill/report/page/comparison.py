@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from robustill.drawing.intervals import Bar, interval_chart
+from robustill.drawing.lines import Line, line_chart
 from robustill.report.page.attacks import curve_line
 from robustill.report.page.content import Block, Cell, Figure, Points, Table, Words
 from robustill.report.page.folder import Run
-from robustill.report.page.intervals import Bar, interval_chart
-from robustill.report.page.lines import Line, line_chart
 from robustill.report.page.numbers import interval, percent, plain_cell, share_cell, signed_cell, whole_cell
 from robustill.report.page.pairs import Difference, paired
 from robustill.report.page.verdicts import Verdicts, read_verdicts

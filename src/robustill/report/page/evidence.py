@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from robustill.drawing.lines import Line, line_chart
 from robustill.report.page.content import Block, Figure, Table, Words
 from robustill.report.page.folder import Run
-from robustill.report.page.lines import Line, line_chart
 from robustill.report.page.numbers import interval, percent, plain_cell, share_cell
 
 _RIGHT = {"teacher": "the teacher classifies", "student": "the student classifies", "both": "both classify"}

@@ -18,6 +18,8 @@ WRITERS = {
     "diagnostics": "train",
     "calibration": "calibrate",
     "certification": "certify",
+    "unlearnable": "unlearnable",
+    "examples": "unlearnable",
     "teachers": "rank-teachers",
     "landscape": "landscape",
     "gallery": "report",

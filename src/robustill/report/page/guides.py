@@ -1,4 +1,4 @@
-"""The ranking of teachers, and the loss landscape."""
+"""The ranking of teachers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from math import log
 from typing import Any
 
+from robustill.drawing.intervals import Bar, interval_chart
 from robustill.report.page.content import Block, Cell, Figure, Number, Points, Table, Words
 from robustill.report.page.folder import Run
-from robustill.report.page.intervals import Bar, interval_chart
-from robustill.report.page.lines import Line, line_chart
 from robustill.report.page.numbers import plain_cell, share_cell
 
 _SURFACES = {"clean": "clean images", "student": "images crafted on the student", "teacher": "images crafted on itself"}
@@ -64,38 +63,3 @@ def _row(teacher: dict[str, Any], places: dict[str, int], score: dict[str, Any])
         "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}",
         share_cell(teacher["robust_accuracy_learnable"]["mean"], 1),
     )
-
-
-def landscape(run: Run, id_: str) -> list[Block]:
-    """Return how the adversarial loss rises around the weights."""
-    found = run.content("landscape")
-    if found is None or not found["runs"]:
-        return []
-    settings, radii = found["settings"], found["radii"]
-    lines = []
-    for number, (name, each) in enumerate(found["runs"].items()):
-        columns = list(zip(*each["curves"], strict=True))
-        band = (list(map(min, columns)), list(map(max, columns)))
-        lines.append(Line(name, radii, [sum(column) / len(column) for column in columns], band, number))
-    words = (
-        f"Adversarial loss ({settings['norm']} eps {settings['eps']:g}) at the weights moved by r along "
-        f"{settings['directions']} random filter-normalised directions, on {settings['images']} {settings['split']} "
-        f"images. A small rise at r = {settings['flatness_at']:g} is a flat minimum; networks with small logits look "
-        "flat too, so see whether robust accuracy falls less as well."
-    )
-    svg = line_chart(
-        f"{id_}-landscape", "Loss landscape", words, lines, x_label="r (1: as long as the weights)",
-        y_label="adversarial loss",
-    )  # fmt: skip
-    rows = [_flatness(name, each) for name, each in found["runs"].items()]
-    columns_ = ("network", "loss at r = 0", "rise of the loss", "sd over directions", "fall of robust accuracy, %")
-    table = Table(f"Flatness at r = {settings['flatness_at']:g}", columns_, rows)
-    return [Words(words), Figure(svg, "Mean over the directions; bands from the lowest to the highest.", table)]
-
-
-def _flatness(name: str, run: dict[str, Any]) -> tuple[Cell, ...]:
-    rise, drop = run["flatness"]["rise"], run["flatness"]["robust_drop"]
-    return (
-        name, plain_cell(run["loss"], ".3f"), plain_cell(rise["mean"], ".3f"), plain_cell(rise["sd_directions"], ".3f"),
-        share_cell(drop["mean"], 1),
-    )  # fmt: skip

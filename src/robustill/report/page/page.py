@@ -15,11 +15,13 @@ from robustill.report.page.content import Block, Points, Section, Words
 from robustill.report.page.evidence import bracket, certified
 from robustill.report.page.folder import Run, read_runs, reading
 from robustill.report.page.gallery import gallery
-from robustill.report.page.guides import landscape, teachers
+from robustill.report.page.guides import teachers
+from robustill.report.page.landscape import landscape
 from robustill.report.page.markdown import to_markdown
 from robustill.report.page.origin import origins, reproduction
 from robustill.report.page.summary import selection, summary, threat_model
 from robustill.report.page.training import adaptive, course, overfitting
+from robustill.report.page.unlearnable import pictured, unlearnable
 from robustill.report.page.warnings import warnings
 from robustill.writing import make_folder, write_whole
 
@@ -32,6 +34,10 @@ class Page:
         title: Heading of the page.
         warnings: All of them, with the names of runs where there are several.
         sections: In the order of the page; `warnings` are the first.
+
+    >>> from robustill.report.page.content import Section, Words
+    >>> Page("Two runs", (), (Section("summary", "Summary", [Words("They differ.")]),)).to_markdown()[:10]
+    '# Two runs'
     """
 
     title: str
@@ -62,7 +68,7 @@ class Page:
 def build_page(folders: Sequence[str | Path], notes: Mapping[Path, Sequence[str]] | None = None) -> Page:
     """Read run folders and return their report; with several, they are compared.
 
-    Folders of `rank-teachers` and `landscape` may be among them: what these found is added.
+    Folders of `unlearnable`, `rank-teachers` and `landscape` may be among them: what these found is added.
 
     Args:
         folders: Run folders.
@@ -70,6 +76,15 @@ def build_page(folders: Sequence[str | Path], notes: Mapping[Path, Sequence[str]
 
     Raises:
         CheckpointError: A folder is not there or holds nothing of a run, or a file in it is damaged; it is named.
+
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> line = {"kind": "epoch", "epoch": 0, "loss": 1.5, "validation": {"clean": 0.75, "robust": 0.5}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "metrics.jsonl").write_text(json.dumps(line))
+    ...     print([section.title for section in build_page([folder]).sections][:3])
+    ['Warnings', 'Summary', 'Selected on']
     """
     found = read_runs([Path(folder) for folder in folders], notes or {})
     runs, beside = [each for each in found if each.is_run], [each for each in found if not each.is_run]
@@ -84,6 +99,16 @@ def write_page(page: Page, path: Path, *, markdown: bool = False) -> list[Path]:
 
     Raises:
         WriteError: The disk is full, or the folder cannot be written.
+
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> line = {"kind": "epoch", "epoch": 0, "loss": 1.5, "validation": {"clean": 0.75, "robust": 0.5}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "metrics.jsonl").write_text(json.dumps(line))
+    ...     files = write_page(build_page([folder]), Path(folder, "report.html"), markdown=True)
+    ...     print([file.name for file in files])
+    ['report.html', 'report.md']
     """
     make_folder(path.parent)
     files = {path: page.to_html()} | ({path.with_suffix(".md"): page.to_markdown()} if markdown else {})
@@ -156,6 +181,8 @@ def _sections(run: Run, prefix: str, level: int) -> list[Section]:
         ("diagnostics", "overfitting", "Robust overfitting", lambda: overfitting(run, id_)),
         ("calibration", "calibration", "Calibration to the teacher", lambda: bracket(run, id_)),
         ("certification", "certified", "Certified accuracy", lambda: certified(run, id_)),
+        ("unlearnable", "unlearnable", "Unlearnable images", lambda: unlearnable(run, id_)),
+        ("examples", "examples", "Least and most learnable images", lambda: pictured(run)),
         ("teachers", "teachers", "Teacher ranking", lambda: teachers(run, id_)),
         ("landscape", "landscape", "Loss landscape", lambda: landscape(run, id_)),
         ("gallery", "gallery", "Gallery", lambda: gallery(run)),

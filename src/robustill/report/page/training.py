@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from robustill.drawing.lines import Line, Mark, line_chart
 from robustill.report.page.content import Block, Cell, Figure, Table, Words
 from robustill.report.page.folder import Run
-from robustill.report.page.lines import Line, Mark, line_chart
 from robustill.report.page.numbers import percent, plain_cell, share_cell, whole_cell
 from robustill.report.page.warnings import selected
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from robustill.report.page.svg import Scale, axes, color, drawing, element, spanning
+from robustill.drawing.svg import Scale, axes, color, drawing, element, spanning
 
 _LETTER, _ROW, _PLOT, _RIGHT, _LONGEST = 7.7, 26.0, 380.0, 60.0, 48
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from robustill.report.page.svg import Scale, axes, color, drawing, element, spanning, ticks
+from robustill.drawing.svg import Scale, axes, color, drawing, element, spanning, ticks
 
 _HEIGHT, _LEFT, _TOP, _BOTTOM, _PLOT = 350.0, 52.0, 46.0, 48.0, 470.0
 _LETTER, _ROW, _LONGEST = 7.7, 16.0, 34

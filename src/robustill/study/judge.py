@@ -1,0 +1,103 @@
+"""Claims against a board: which difference each is about, its interval, and what the rule makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robustill.errors import RecipeError, nearest
+from robustill.study.board import STANDARD, unpack
+from robustill.study.claims import ClaimsFile, ClaimTable, status
+from robustill.study.compare import over_seeds, over_seeds_and_images
+
+POINTS = ("clean", STANDARD, "wra")
+_RANKED = 0.05
+Board = Mapping[str, Any]
+
+
+def verdicts(board: Board, study: str, row: str, metric: str, student: str) -> dict[int, list[float]]:
+    """Return for each seed of a row a number per image, in points: 100 where it is right, 0 where not, 50 in between.
+
+    Raises:
+        RecipeError: Rows of one study were not judged on the same images.
+    """
+    found: dict[int, list[float]] = {}
+    which = set()
+    for seed, folder in board["studies"].get(study, {}).get("rows", {}).get(row, {}).items():
+        entry = board["cells"][folder]["students"][student]
+        which.add((entry["which"], entry["images"]))
+        right = {name: unpack(entry[name], entry["images"]) for name in ("clean", STANDARD)}
+        if metric == "wra":
+            found[int(seed)] = [50.0 * (a + b) for a, b in zip(right["clean"], right[STANDARD], strict=True)]
+        else:
+            found[int(seed)] = [100.0 * each for each in right[metric]]
+    if len(which) > 1:
+        raise RecipeError(f"{study}: {row} was judged on different images", "evaluate all studies alike")
+    return found
+
+
+def difference(board: Board, study: str, row: str, base: str, metric: str, student: str, confidence: float) -> Any:
+    """Return `row - base` in points over seeds and images; None without a common seed."""
+    pair = [verdicts(board, study, each, metric, student) for each in (row, base)]
+    return over_seeds_and_images(pair[0], pair[1], confidence)
+
+
+def judge(board: Board, claims: ClaimsFile) -> list[dict[str, Any]]:
+    """Return for each claim the difference that was found, its interval and its status.
+
+    Raises:
+        RecipeError: A claim has a metric that there is not.
+    """
+    found = []
+    for claim in claims.claims:
+        margin = claims.margin(claim)
+        if claim.metric.startswith("ranking:"):
+            found.append(_ranked(board, claim, margin))
+            continue
+        each = _difference(board, claim, claims)
+        says = status(each, claim.direction, margin, claims.rule.seeds)
+        found.append({"claim": claim.name, "found": each, "margin": margin, "status": says})
+    return found
+
+
+def _difference(board: Board, claim: ClaimTable, claims: ClaimsFile) -> Any:
+    rule, student = claims.rule, claim.student or claims.rule.student
+    if claim.metric in POINTS and claim.base is not None:
+        return difference(board, claim.study, claim.run, claim.base, claim.metric, student, rule.confidence)
+    values = _values(board, claim, claim.run, claim.metric)
+    if claim.base is not None:
+        other = _values(board, claim, claim.base, claim.metric)
+    elif isinstance(claim.less, str):
+        other = _values(board, claim, claim.run, claim.less)
+    else:
+        other = {seed: float(claim.less or 0.0) for seed in values}
+    return over_seeds(values, other, rule.confidence)
+
+
+def _values(board: Board, claim: ClaimTable, row: str, metric: str) -> dict[int, float]:
+    table, _, column = metric.partition(":")
+    if table not in ("landscape", "calibration", "curve"):
+        raise RecipeError(f"claim {claim.name}: no metric {metric!r}", nearest(metric, POINTS))
+    rows: Sequence[dict[str, Any]] = board["studies"].get(claim.study, {}).get(table, [])
+    own = [each for each in rows if each["run"] == row]
+    if table == "curve":
+        return {each["seed"]: each["value"] for each in own if each["term"] == column}
+    at = [each for each in own if claim.eps is None or abs(each["eps"] - claim.eps) < 1e-9]
+    return {each["seed"]: each[column] for each in at}
+
+
+def _ranked(board: Board, claim: ClaimTable, margin: float) -> dict[str, Any]:
+    """A rank correlation has its own test: all orders of the families."""
+    outcome = claim.metric.partition(":")[2]
+    rows = board["studies"].get(claim.study, {}).get("ranking", [])
+    found = next((each for each in rows if each["outcome"] == outcome), None)
+    if found is None:
+        return {"claim": claim.name, "found": None, "margin": margin, "status": status(None, "above", margin, 1)}
+    families, sign = found["families"] or found, 1 if claim.direction == "above" else -1
+    low, high = found["interval"] or (-1.0, 1.0)
+    about = {"difference": families["rho"], "interval": [low, high], "p": families["p"], "n": families["teachers"]}
+    if families["p"] is not None and families["p"] < _RANKED and sign * families["rho"] > 0:
+        says = "reproduced"
+    else:
+        says = "not reproduced" if max(sign * low, sign * high) < margin else "undecided at this size"
+    return {"claim": claim.name, "found": about, "margin": margin, "status": says}

@@ -1,0 +1,171 @@
+"""The leaderboard: its numbers are those of the stored verdicts, and nothing else gets in."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from robustill.errors import CheckpointError
+from robustill.study import Study
+from robustill.study.board import collect, pack, unpack
+from robustill.study.claims import load_claims
+from robustill.study.judge import difference, judge
+from robustill.study.leaderboard import best_student, table, to_markdown
+from robustill.study.schedule import Schedule, jobs_of
+from tests.study.small import QUICK, TEACHERS, Inline, Silent, opened
+
+ROOT = Path(__file__).parents[2]
+IMAGES = 11
+RUNS = "".join(
+    f'[runs.{name}]\nrecipe = "digits_{recipe}_cnn-small"\n'
+    for name, recipe in {"rslad": "rslad", "saad": "ard", "pgd_at": "pgd-at", "trades": "trades"}.items()
+)
+BASE = QUICK.replace('["fgsm"]', '["pgd20", "autoattack"]').replace("images = 100", f"images = {IMAGES}")
+CLAIMS = """
+[[claims]]
+name = "a"
+says = "SAAD | helps"
+source = "paper"
+study = "leaderboard"
+run = "saad"
+base = "rslad"
+metric = "autoattack"
+claimed = 10.0
+"""
+
+
+def right(name: str, seed: int, student: str) -> dict[str, torch.Tensor]:
+    """Return made-up verdicts: what is wrong without an attack is wrong under one."""
+    draw = torch.Generator().manual_seed(hash((len(name), seed, student == "last")) % 1000)
+    clean = torch.rand(IMAGES, generator=draw) < 0.9
+    robust = clean & (torch.rand(IMAGES, generator=draw) < (0.9 if name == "saad" else 0.4))
+    return {"clean": clean, "pgd20": robust | clean, "autoattack": robust}
+
+
+def write(folder: Path, found: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+    """Write an evaluation as `evaluate` does; return the rows of a result."""
+    folder.mkdir(exist_ok=True)
+    level = {name: torch.where(each, 1, -1).to(torch.int16) for name, each in found.items()}
+    tensors = {f"level/{name}": each for name, each in level.items() if name != "autoattack"}
+    # Two stages, of which the first lets more stand.
+    tensors |= {"level/autoattack/apgd-ce": level["clean"], "level/autoattack/square": level["autoattack"]}
+    save_file(tensors, folder / "verdicts.safetensors", {"settings": json.dumps({"index": "i"})})
+    accuracy = {name: each.double().mean().item() for name, each in found.items()}
+    content = {
+        "images": IMAGES, "data_digest": "d", "split": "test", "threat": {"norm": "Linf", "eps": 0.05},
+        "clean": {"accuracy": accuracy.pop("clean")}, "attacks": {k: {"accuracy": v} for k, v in accuracy.items()},
+    }  # fmt: skip
+    (folder / "evaluation.json").write_text(json.dumps(content))
+    entries = {"clean": content["clean"], **content["attacks"], "robust": content["attacks"]["autoattack"]}
+    return [
+        {"attack": k, "images": IMAGES, "accuracy": v["accuracy"], "low": 0.0, "high": 1.0} for k, v in entries.items()
+    ]
+
+
+def work(folder: Path) -> int:
+    job = json.loads((folder / "cell.json").read_text())
+    name, _, seed = job["name"].rpartition(" seed ")
+    best = {"epoch": 0, "robust": 0.9 if name == "saad" else 0.5}
+    trained = {"training": job["training"], "epochs": 2, "best": best, "last": {"epoch": 1}}
+    (folder / "trained.json").write_text(json.dumps(trained))
+    rows = []
+    for student, place in (("best", folder), ("last", folder / "last")):
+        rows += [{"student": student, **row} for row in write(place, right(name, int(seed), student))]
+    (folder / "metrics.jsonl").write_text('{"kind": "epoch", "epoch": 1, "seconds": 12.4}\n')
+    result = {"address": job["address"], "trained": trained, "rows": rows, "calibration": [], "seconds": {}}
+    (folder / "result.json").write_text(json.dumps(result))
+    return 0
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    found = opened(tmp_path, RUNS + TEACHERS, 'name = "leaderboard"\nbaseline = "rslad"', BASE)
+    found._prepare()
+    jobs = jobs_of(found.cells.all(), found.store)
+    Schedule(jobs, found.store, Inline(work), Silent(), retries=0).run()
+    return found
+
+
+def test_bits_hold_any_number_of_verdicts() -> None:
+    for images in (1, 7, 8, 9, 1000):
+        found = (torch.rand(images, generator=torch.Generator().manual_seed(images)) < 0.5).int().tolist()
+        assert unpack(pack([bool(each) for each in found]), images) == found
+
+
+def test_the_leaderboards_numbers_are_those_of_the_verdicts(study: Study) -> None:
+    board = json.loads(json.dumps(collect([study])))
+    rows = {row["row"]: row for row in table(board, 3)}
+    for name in ("rslad", "saad", "pgd_at", "trades"):
+        for student in ("best", "last"):
+            for attack in ("clean", "autoattack"):
+                by_hand = [100 * right(name, seed, student)[attack].double().mean().item() for seed in range(3)]
+                assert rows[name][f"{attack} {student}"]["mean"] == pytest.approx(sum(by_hand) / 3)
+    assert rows["saad"]["wra best"]["mean"] == pytest.approx(
+        (rows["saad"]["clean best"]["mean"] + rows["saad"]["autoattack best"]["mean"]) / 2
+    )
+    assert rows["saad"]["seconds"] == 12.4
+    assert (rows["rslad"]["taught"], rows["trades"]["taught"]) == (True, False)
+    found = difference(board, "leaderboard", "saad", "rslad", "autoattack", "best", 0.95)
+    by_hand = [
+        (right("saad", seed, "best")["autoattack"].double() - right("rslad", seed, "best")["autoattack"].double()).mean()
+        for seed in range(3)
+    ]
+    assert found["difference"] == pytest.approx(100 * sum(map(float, by_hand)) / 3)
+    assert rows["rslad"]["paired"] is None
+
+
+def test_verdicts_that_are_not_those_that_were_counted_are_refused(study: Study) -> None:
+    cell = next(cell for cell in study.cells.all() if cell.variant.name == "saad")
+    folder = study.store.of(cell)
+    other = right("saad", cell.seed, "best")
+    other["autoattack"] = ~other["clean"] & other["clean"]
+    kept = (folder / "evaluation.json").read_text()
+    write(folder, other)
+    with pytest.raises(CheckpointError, match="autoattack are not those that the study counted"):
+        collect([study])
+    (folder / "evaluation.json").write_text(kept)
+    with pytest.raises(CheckpointError, match=r"verdicts.safetensors does not hold"):
+        collect([study])
+
+
+def test_the_page_says_what_was_found(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(CLAIMS)
+    board, claims = collect([study]), load_claims(path)
+    (judged,) = judge(board, claims)
+    page = to_markdown(board, claims)
+    first = best_student(board, table(board, 3))
+    assert first is not None
+    assert first["row"] == "saad"
+    assert set(first["against"]) == {"pgd_at", "trades", "robust", "clean"} & set(first["against"])
+    assert {"pgd_at", "trades"} <= set(first["against"])
+    assert f"| SAAD \\| helps | {judged['found']['difference']:+.2f} [" in page
+    assert f"| 5 | 3 | {judged['status']} | paper |" in page
+    assert re.search(r"^\| rslad \| 3 \| [\d.]+ ± [\d.]+ \| .* \| - \| - \| 12 \|$", page, re.MULTILINE)
+
+
+def test_missing_seeds_are_said(study: Study) -> None:
+    for cell in study.cells.all():
+        if cell.variant.name == "trades" and cell.seed:
+            (study.store.of(cell) / "result.json").unlink()
+    path = study.out / "claims.toml"
+    path.write_text(CLAIMS.replace('run = "saad"', 'run = "trades"'))
+    board = collect([study])
+    assert board["studies"]["leaderboard"]["missing"] == 2
+    page = to_markdown(board, load_claims(path))
+    assert "Not all of 3 seeds yet: robust, clean, trades." in page or "trades" in page.partition("seeds yet")[2]
+    assert "| not measured |" in page
+
+
+def test_the_projects_pages_are_what_its_file_gives() -> None:
+    file = ROOT / "results" / "leaderboard.json"
+    if not file.exists():
+        pytest.skip("nothing was measured yet")
+    text = to_markdown(json.loads(file.read_text()), load_claims(ROOT / "studies" / "claims.toml"))
+    for page in (ROOT / "results" / "README.md", ROOT / "docs" / "leaderboard.md"):
+        lines = page.read_text().splitlines()
+        assert [line for line in text.splitlines() if line not in lines] == []
