@@ -67,18 +67,60 @@ def test_the_networks_own_are_those_of_evaluate(whole: tuple[Path, Exported], ne
         assert torch.equal(found.verdicts[name], right), name
 
 
-def test_a_file_is_judged_by_itself(net: Classifier, digits: Data) -> None:
-    class Zero(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.eye(10)[0].expand(len(x), -1)
+def test_examples_are_those_of_evaluate(net: Classifier, digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = [], []
 
-    found = measure(net, {"zero": Zero()}, examples(digits, HOW), eps=0.1, norm="L2", how=HOW, progress=False)
+    def spied(model: nn.Module, x: Tensor, y: Tensor, attack: Any, *, generator: Any) -> Tensor:
+        theirs.append(adversarial_points(model, x, y, attack, generator=generator))
+        return theirs[-1]
+
+    class Watched(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            ours.append(x)
+            return net(x)
+
+    monkeypatch.setattr("robustill.evaluation.runner.adversarial_points", spied)
+    result = evaluate(net, digits, eps=0.1, attacks=["pgd5"], images=40, checks=False, progress=False)
+    how = Measurement(attacks=("pgd5",), queries=0, images=40)
+    measure(net, {"watched": Watched()}, examples(digits, how), eps=0.1, norm="Linf", how=how, progress=False)
+    clean, points = ours
+    (standing,) = theirs
+    assert len(standing) == int(result.verdicts["clean"].sum()) < 40
+    assert torch.allclose(points[result.verdicts["clean"]], standing, atol=1e-6)
+    assert float((points - clean).abs().max()) > 0.09
+
+
+class Zero(nn.Module):
+    """Always the class 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.eye(10)[0].expand(len(x), -1)
+
+
+def test_a_file_is_judged_by_itself(net: Classifier, digits: Data) -> None:
+    found = measure(net, {"zero": Zero()}, examples(digits, HOW), eps=0.4, norm="Linf", how=HOW, progress=False)
     zeros = digits.test.labels[balanced(digits.test.labels, 40, 0)] == 0
     assert 0 < int(zeros.sum()) < 40
+    for name in ("pgd5", "cw", "square"):
+        assert int((found["network"].verdicts[name] & zeros).sum()) < int(zeros.sum())
     for name, right in found["zero"].verdicts.items():
         assert torch.equal(right, zeros), name
     assert set(found["zero"].seconds) == {"square"}
     assert set(found["network"].seconds) == {"pgd5", "cw", "square"}
+
+
+def test_what_is_wrong_without_an_attack_is_wrong_under_every_one(net: Classifier, digits: Data) -> None:
+    chosen = examples(digits, HOW)
+
+    class Contrary(nn.Module):
+        """Wrong on the images themselves, and right everywhere else."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            nearest = torch.cdist(x.flatten(1), chosen.x.flatten(1)).min(1)
+            return torch.eye(10)[(chosen.y[nearest.indices] + (nearest.values < 1e-3)) % 10]
+
+    found = measure(net, {"contrary": Contrary()}, chosen, eps=0.05, norm="Linf", how=HOW, progress=False)
+    assert not any(bool(right.any()) for right in found["contrary"].verdicts.values())
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def write(folder: Path, found: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
     level = {name: torch.where(each, 1, -1).to(torch.int16) for name, each in found.items()}
     tensors = {f"level/{name}": each for name, each in level.items() if name != "autoattack"}
     # Two stages, of which the first lets more stand.
-    tensors |= {"level/autoattack/apgd-ce": level["clean"], "level/autoattack/square": level["autoattack"]}
+    tensors |= {"level/autoattack/apgd-ce": level["clean"].clone(), "level/autoattack/square": level["autoattack"]}
     save_file(tensors, folder / "verdicts.safetensors", {"settings": json.dumps({"index": "i"})})
     accuracy = {name: each.double().mean().item() for name, each in found.items()}
     content = {

@@ -14,7 +14,7 @@ Objective = Callable[[Tensor], Tensor]
 
 
 def gradient(objective: Objective, x: Tensor) -> Tensor:
-    """Return the gradient of each example's objective with respect to its input, shaped like `x`.
+    """Return the gradient of each example's objective with respect to its input, `[B, ...] -> [B, ...]`.
 
     Uses `torch.autograd.grad` on the input alone, so no weight gradient is computed and no `.grad` is touched.
 

@@ -55,7 +55,10 @@ class PGD:
         if not (self.eps >= 0 and self.step_size > 0 and self.steps >= 0 and self.restarts >= 1):
             raise InputError(f"impossible attack {self}", "eps >= 0, step_size > 0, steps >= 0, restarts >= 1")
         if self.init not in ("uniform", "gaussian", "none") or self.norm not in ("Linf", "L2"):
-            raise InputError(f"unknown init {self.init!r} or norm {self.norm!r}")
+            raise InputError(
+                f"unknown init {self.init!r} or norm {self.norm!r}",
+                "init is one of uniform, gaussian, none; norm is Linf or L2",
+            )
         if self.step_size > self.eps > 0 and not self.large_step:
             raise InputError(
                 f"step_size {self.step_size:g} exceeds eps {self.eps:g}: are the two swapped?",

@@ -216,6 +216,8 @@ def run_searches(
 ) -> tuple[Tensor, Tensor]:
     """As `run_search`, one search after the other, each on what the ones before left; the others' points stay `x`.
 
+    Returns `fallen` bool `[n]` and points `[n, ...]`.
+
     >>> import torch
     >>> from torch import nn
     >>> model = nn.Linear(2, 2)

@@ -61,7 +61,7 @@ def difference_bounds(
     rows: Tensor | None = None,
     **options: Any,
 ) -> Interval:
-    """Return what `rows @ (student logits - teacher logits)` lies between, both at the same image; see `bounds`.
+    """Return what `rows @ (student logits - teacher logits)` `[B, S]` lies between at the same image; see `bounds`.
 
     The linear bounds of the two networks are added before the worst image is sought, so that what they have in common
     cancels.
@@ -129,7 +129,7 @@ def confidence_difference_bounds(
     temperature: float = 1.0,
     **options: Any,
 ) -> Interval:
-    """Return what the student's softmax less the teacher's lies between, both at the same image.
+    """Return what the student's softmax less the teacher's lies between, both at the same image, `[B, C]`.
 
     Arguments and result are those of `confidence_bounds`.
 

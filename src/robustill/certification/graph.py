@@ -112,7 +112,7 @@ class _Reader:
                 self._call(node)
             else:
                 self.values[node] = self._run(node)
-        raise ModelError("the network returns nothing")
+        raise ModelError("the network returns nothing", "its forward must return logits [B, classes]")
 
     def _placeholder(self, node: fx.Node) -> None:
         if self.ops:

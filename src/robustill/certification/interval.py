@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Interval(NamedTuple):
-    """What a quantity lies between; both tensors have its shape.
+    """What a quantity lies between; both tensors have its shape, such as `[B, C]`.
 
     >>> import torch
     >>> found = Interval(torch.tensor([0.0]), torch.tensor([2.0]))

@@ -56,6 +56,10 @@ READERS: dict[str, Callable[[Path, int | None], RawData]] = {
 }
 
 
+_ABSENT = "check the path; robustill list data says which forms of data are read"
+_BROKEN = "get the file anew, or mend it; robustill doctor --data NAME says what else is wrong"
+
+
 def load_data(
     name: str,
     root: str | Path | None = None,
@@ -107,7 +111,14 @@ def read_data(name: str, root: str | Path | None = None, *, size: int | None = N
     try:
         raw = _read(str(name), None if root is None else Path(root).expanduser(), size)
     except OSError as problem:
-        raise DataError(f"{name}: cannot be read ({problem})") from problem
+        raise DataError(f"{name}: cannot be read ({problem})", "check the path and its permissions") from problem
+    except DataError as problem:
+        if problem.hint is not None:
+            raise
+        # Readers say what is wrong and where; what can be done about it is the same for all of them.
+        raise type(problem)(
+            problem.message, _ABSENT if isinstance(problem, DataNotFoundError) else _BROKEN
+        ) from problem
     if size is not None and raw.train.shape[1:] != (size, size):
         height, width = raw.train.shape[1:]
         raise InputError(f"size={size}: {raw.name} holds {height}x{width} arrays; only image files are resized")

@@ -31,9 +31,9 @@ def array_source(images: Any, labels: Any, where: str, class_names: Sequence[str
     """
     pixels, classes = _as_images(images, where), _as_labels(labels, where)
     if len(pixels) != len(classes):
-        raise InputError(f"{where}: {len(pixels)} images but {len(classes)} labels")
+        raise InputError(f"{where}: {len(pixels)} images but {len(classes)} labels", "give one label per image")
     if not len(pixels):
-        raise InputError(f"{where}: there are no images")
+        raise InputError(f"{where}: there are no images", "give at least one")
     limit = _MAX_CLASSES if class_names is None else len(class_names)
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high >= limit:
@@ -103,5 +103,8 @@ def _channels_first(images: Tensor, where: str, unclear: bool) -> Tensor:
             "give a torch tensor [N, C, H, W]",
         )
     if 0 in images.shape[1:]:
-        raise InputError(f"{where}: images have shape {shape}, without a single pixel")
+        raise InputError(
+            f"{where}: images have shape {shape}, without a single pixel",
+            "expected [N, H, W], [N, H, W, C] or [N, C, H, W]",
+        )
     return images

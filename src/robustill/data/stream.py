@@ -45,7 +45,7 @@ class StreamSplit(Split):
         self.indices = torch.arange(len(source)) if indices is None else indices.cpu()
         self._all_labels = _labels_of(source) if labels is None else labels.to("cpu", torch.int64)
         if len(self._all_labels) != len(source):
-            raise InputError(f"{len(source)} images but {len(self._all_labels)} labels")
+            raise InputError(f"{len(source)} images but {len(self._all_labels)} labels", "give one label per image")
         self.labels = self._all_labels[self.indices]
         self.device = torch.device(device)
         first = read_image(source[int(self.indices[0])][0], getattr(source, "shape", None), "image 0")

@@ -35,6 +35,9 @@ class Measurement:
 
     Raises:
         InputError: An unknown attack, or an impossible number.
+
+    >>> Measurement(attacks=("fgsm",), queries=0, images=100).split
+    'test'
     """
 
     attacks: tuple[str, ...] = ("pgd20", "cw")

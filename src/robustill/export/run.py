@@ -84,6 +84,14 @@ def export_model(
         ModelError: A format cannot hold the network, or a file does not compute what it does.
         MissingExtraError: The packages of ONNX are not installed.
         WriteError: The folder cannot be written.
+
+    >>> import tempfile
+    >>> from robustill.models import build_model
+    >>> model = build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = export_model(model, folder, formats=["safetensors"], measurement=None, progress=False)
+    ...     print(list(found.files))
+    ['safetensors', 'card']
     """
     plan = _Plan(
         check_formats(formats), check_quantization(quantization), calibration, measurement, eps, norm,

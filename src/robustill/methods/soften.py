@@ -42,7 +42,7 @@ class Soften(Wrapper):
 
     Args:
         base: The method to wrap; it needs a frozen teacher.
-        subset: Rows of the data set's source, as `Split.indices` counts them, or a file of them; all images when None.
+        subset: Rows `[k]` of the data set's source, as `Split.indices` counts them, or a file of them; all when None.
         mode: What becomes of the soft label.
         lam: Share of the uniform distribution, for mode mix.
         entropy: Least entropy in nats, for mode entropy.
@@ -163,7 +163,10 @@ class Soften(Wrapper):
         def answer(teacher: nn.Module, inputs: tuple[Tensor, ...], logits: Tensor) -> Tensor:
             self._asked = True
             if len(logits) != len(chosen):
-                raise InputError(f"Soften: a teacher was asked about {len(logits)} of {len(chosen)} images")
+                raise InputError(
+                    f"Soften: a teacher was asked about {len(logits)} of {len(chosen)} images",
+                    "the wrapped method must ask its teachers about whole batches",
+                )
             # Not in place: the teacher remembers its own answer.
             new = softened(logits, y, mode=self.mode, lam=self.lam, entropy=self.entropy, temperature=self.temperature)
             return torch.where(chosen[:, None], new, logits)

@@ -49,7 +49,10 @@ class Rows:
         found = torch.isin(train.indices, self.unlearnable)
         if not bool(found.any()):
             count = len(self.unlearnable)
-            raise DataError(f"{self.where}: none of its {count} rows is among the {len(train)} training images")
+            raise DataError(
+                f"{self.where}: none of its {count} rows is among the {len(train)} training images",
+                "give a subset of this data set, found by robustill unlearnable",
+            )
         return found
 
     def find_learnable(self, train: Split) -> Tensor:
@@ -116,7 +119,9 @@ def _of_references(tensors: dict[str, Tensor], where: str) -> Rows:
         raise DataError(f"{where} contradicts itself: {error}", "make it again: robustill unlearnable") from error
     fits = rows.ndim == 1 and rows.shape == labels.shape and tensors["right"].shape[1] == -(-len(rows) // 8)
     if not fits or not len(rows) or int(rows.min()) < 0:
-        raise DataError(f"{where} contradicts itself: {len(rows)} rows, {len(labels)} labels")
+        raise DataError(
+            f"{where} contradicts itself: {len(rows)} rows, {len(labels)} labels", "run robustill unlearnable again"
+        )
     wrong, sure = _checked(rows[~right.any(0)], where), _checked(rows[right.all(0)], where)
     return Rows(wrong, sure, (rows, labels), where)
 
@@ -126,7 +131,9 @@ def _checked(rows: Tensor, where: str) -> Tensor:
     if found.ndim != 1 or (found.dtype != torch.int64 and found.numel()):
         raise DataError(f"{where}: rows must be an int64 vector, not {found.dtype} {list(found.shape)}")
     if found.numel() and int(found.min()) < 0:
-        raise DataError(f"{where}: row {int(found.min())} is below 0")
+        raise DataError(
+            f"{where}: row {int(found.min())} is below 0", "rows count from 0 in the source of the data set"
+        )
     return torch.unique(found.long())  # type: ignore[no-any-return]
 
 

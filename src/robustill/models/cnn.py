@@ -35,7 +35,10 @@ class ConvNet(Classifier):
             height, width = ((side + 2 - kernel) // stride + 1 for side in (height, width))
             channels = out
         if min(height, width) < 1:
-            raise ModelError(f"images of {shape[1]}x{shape[2]} pixels are too small for this network")
+            raise ModelError(
+                f"images of {shape[1]}x{shape[2]} pixels are too small for this network",
+                "choose a smaller architecture, or larger images",
+            )
         sizes = [channels * height * width, *hidden]
         layers.append(nn.Flatten())
         for size, next_size in pairwise(sizes):

@@ -133,7 +133,7 @@ def _require_distinct(names: dict[str, str]) -> None:
     first: dict[str, str] = {}
     for old, new in names.items():
         if first.setdefault(new, old) != old:
-            raise ModelError(f"the checkpoint has two tensors for {new}: {first[new]} and {old}")
+            raise ModelError(f"the checkpoint has two tensors for {new}: {first[new]} and {old}", "keep one of them")
 
 
 def _handle_head(model: nn.Module, tensors: dict[str, Tensor], where: str, strict_head: bool) -> bool:
@@ -178,7 +178,10 @@ def _normalization(
     if weights.mean is None or weights.std is None:
         return None
     if not isinstance(model, Classifier):
-        raise ModelError(f"{where} brings a normalisation, {type(model).__name__} has no place for it")
+        raise ModelError(
+            f"{where} brings a normalisation, {type(model).__name__} has no place for it",
+            "build the model with mean= and std=, or remove the tensors from the file",
+        )
     channels = model.spec.shape[0]
     spread = channels if len(weights.mean) == 1 else 1
     mean, std = checked_normalization(weights.mean * spread, weights.std * spread, channels)

@@ -79,7 +79,7 @@ def _load_tensors_only(path: Path) -> Any:
     except ModelError:
         raise
     except FileNotFoundError as error:
-        raise ModelError(f"no such file: {path}") from error
+        raise ModelError(f"no such file: {path}", "check the path") from error
     except Exception as error:
         # torch says what it met in a long text that also explains how to switch the protection off.
         if isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower():
@@ -99,7 +99,10 @@ def _check_not_compressed(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-                raise ModelError(f"{path} has compressed records, which PyTorch does not write: refused")
+                raise ModelError(
+                    f"{path} has compressed records, which PyTorch does not write: refused",
+                    "save it anew with torch.save",
+                )
 
 
 def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:

@@ -56,7 +56,10 @@ def load_model(
     try:
         model = _open(path_or_name, num_classes, shape, arguments)
     except OSError as error:
-        raise ModelError(f"{str(path_or_name)[:200]!r} cannot be read: {error.strerror or error}") from error
+        raise ModelError(
+            f"{str(path_or_name)[:200]!r} cannot be read: {error.strerror or error}",
+            "check the path and its permissions",
+        ) from error
     if num_classes is not None and model.spec.num_classes != num_classes:
         raise ModelError(
             f"{path_or_name}: the model has {model.spec.num_classes} classes, the data set {num_classes}",
@@ -64,7 +67,8 @@ def load_model(
         )
     if shape is not None and tuple(model.spec.shape) != tuple(shape):
         raise ModelError(
-            f"{path_or_name}: the model takes images of {_text(model.spec.shape)}, the data has {_text(shape)}"
+            f"{path_or_name}: the model takes images of {_text(model.spec.shape)}, the data has {_text(shape)}",
+            "choose a model and data of one image size",
         )
     return model.eval().to(device)
 

@@ -64,7 +64,7 @@ def decode(metadata: Mapping[str, str], where: str) -> tuple[ModelSpec, tuple[st
     try:
         spec, names = _spec(metadata), _names(metadata)
     except (ModelError, ValueError, RecursionError) as error:
-        raise ModelError(f"{where} has invalid metadata: {error}") from error
+        raise ModelError(f"{where} has invalid metadata: {error}", "write the file anew with save_model") from error
     extra = {key: value for key, value in metadata.items() if key not in (*_REQUIRED, "format")}
     return spec, names, extra
 
@@ -99,5 +99,7 @@ def _checked_names(names: object, num_classes: int) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelError("class names must be a list of strings")
     if len(names) != num_classes:
-        raise ModelError(f"there are {len(names)} class names, the model has {num_classes} classes")
+        raise ModelError(
+            f"there are {len(names)} class names, the model has {num_classes} classes", "give one name per class"
+        )
     return tuple(names)

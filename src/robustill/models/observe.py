@@ -13,7 +13,7 @@ from robustill.models.match import head_name
 
 @contextmanager
 def observed(module: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Collect `(input, output)` of every call of `module` inside the block, in order, with their graphs.
+    """Collect `(input, output)`, `[B, ...]` each, of every call of `module` inside the block, in order, with graphs.
 
     >>> import torch
     >>> network = nn.Linear(3, 2)

@@ -57,7 +57,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         metadata: dict[str, str] = found.get("__metadata__", {})
         seal = metadata.pop(SEAL, None)
     except FileNotFoundError as error:
-        raise ModelError(f"no such file: {path}") from error
+        raise ModelError(f"no such file: {path}", "check the path") from error
     except ModelError:
         raise
     except Exception as error:

@@ -152,4 +152,4 @@ def _fetch(source: str, action: Callable[[], Any]) -> Any:
 
 def _no_arguments(source: str, arguments: dict[str, Any]) -> None:
     if arguments:
-        raise ModelError(f"{source} models take no arguments, {', '.join(sorted(arguments))} given")
+        raise ModelError(f"{source} models take no arguments, {', '.join(sorted(arguments))} given", "leave them out")

@@ -119,7 +119,9 @@ def _per_channel(name: str, values: object, channels: int, *, positive: bool = F
     except (TypeError, ValueError) as error:
         raise ModelError(f"{name} must be a sequence of {channels} numbers, not {values!r}") from error
     if len(floats) != channels:
-        raise ModelError(f"{name} has {len(floats)} values, the images have {channels} channels")
+        raise ModelError(
+            f"{name} has {len(floats)} values, the images have {channels} channels", "give one value per channel"
+        )
     if not all(math.isfinite(value) and (value > 0 or not positive) for value in floats):
         raise ModelError(f"{name} must be finite{' and positive' if positive else ''}, not {floats}")
     return floats

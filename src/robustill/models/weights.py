@@ -76,7 +76,7 @@ def read_weights(path: Path) -> Classifier:
     try:
         model = build_empty(spec)
     except ModelError as error:
-        raise ModelError(f"{path} has invalid metadata: {error}") from error
+        raise ModelError(f"{path} has invalid metadata: {error}", "write the file anew with save_model") from error
     require_match(model, tensors, str(path), hint="the file is damaged or was changed: save it again")
     model.load_state_dict(tensors, assign=True)
     model.class_names, model.extra = class_names, extra

@@ -46,13 +46,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise RecipeError(f"{path} is larger than a megabyte: no recipe")
+            raise RecipeError(
+                f"{path} is larger than a megabyte: no recipe", "give a recipe: a TOML file of a few lines"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     # A number of thousands of digits is a ValueError, tables nested a thousand deep a RecursionError.
     except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
+        raise RecipeError(f"{path} is not TOML: {error}", "see the shipped recipes: robustill list recipes") from error
     except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+        raise RecipeError(f"{path} cannot be read: {error.strerror}", "check the path and its permissions") from error
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -87,7 +89,10 @@ def find_recipe(source: str | Path) -> Path:
         if path.is_file():
             return path
     except OSError as error:
-        raise RecipeError(f"{str(source)[:200]!r} cannot be looked at: {error.strerror}") from error
+        raise RecipeError(
+            f"{str(source)[:200]!r} cannot be looked at: {error.strerror}",
+            "give a TOML file, a run folder, or a name of robustill list recipes",
+        ) from error
     shipped = shipped_recipes()
     if str(source) in shipped:
         return shipped[str(source)]
@@ -109,12 +114,15 @@ def override(tree: dict[str, Any], change: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except RecursionError as error:
-        raise RecipeError(f"--set {key.strip()}: nested too deep") from error
+        raise RecipeError(f"--set {key.strip()}: nested too deep", "give a number, a word, or a short list") from error
     except ValueError:
         value = text.strip()
     table = tree
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise RecipeError(f"--set {key.strip()}: {part!r} is not a table")
+            raise RecipeError(
+                f"--set {key.strip()}: {part!r} is not a table",
+                "set the key itself, or one of a table: method.alpha=0.9",
+            )
     table[parts[-1]] = value

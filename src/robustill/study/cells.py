@@ -132,7 +132,10 @@ class Cells:
             return self._found[key]
         if variant.name in self._open:
             circle = " -> ".join([*self._open, variant.name])
-            raise RecipeError(f"{self.study.name}: runs.{variant.name}: its teachers go in a circle: {circle}")
+            raise RecipeError(
+                f"{self.study.name}: runs.{variant.name}: its teachers go in a circle: {circle}",
+                "let one of them be taught by none of the others",
+            )
         self._open.append(variant.name)
         try:
             found = self._built(variant, seed, measured)
@@ -153,7 +156,9 @@ class Cells:
             _check_sources(recipe)
             address = training_address(recipe, {text: cell.training for text, cell in needs.items()})
         except OSError as error:
-            raise RecipeError(f"{where}: cannot read {error.filename}: {error.strerror}") from error
+            raise RecipeError(
+                f"{where}: cannot read {error.filename}: {error.strerror}", "check the path and its permissions"
+            ) from error
         except RobustillError as error:
             raise RecipeError(f"{where}: {error.message}", error.hint) from error
         return Cell(variant, seed, recipe, needs, address, measures, resources)

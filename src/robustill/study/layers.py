@@ -182,5 +182,5 @@ def _substituted(value: Any, names: Mapping[str, str], where: str) -> Any:
 def _table(tree: dict[str, Any], key: str, where: str) -> dict[str, Any]:
     found = tree.setdefault(key, {})
     if not isinstance(found, dict):
-        raise RecipeError(f"{where}: {key} = {found!r}: not a table")
+        raise RecipeError(f"{where}: {key} = {found!r}: not a table", "write it as a table: [KEY]")
     return found

@@ -78,7 +78,10 @@ class Local:
             has = f"this machine has {len(self.machine.gpus)}"
             raise InputError(f"{name} wants {resources.gpus:g} GPUs, {has}", "set resources.gpus, or use --ray")
         if resources.memory_gb > self.machine.memory_gb:
-            raise InputError(f"{name} wants {resources.memory_gb:g} GB, this machine has {self.machine.memory_gb:.0f}")
+            raise InputError(
+                f"{name} wants {resources.memory_gb:g} GB, this machine has {self.machine.memory_gb:.0f}",
+                "lower resources.memory_gb of the study, or run it on a larger machine",
+            )
 
     def fits(self, resources: Resources) -> bool:
         """Return whether there is room for one more cell; an empty machine has room for any."""

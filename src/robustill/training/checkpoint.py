@@ -165,7 +165,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is damaged: {type(error).__name__}: {reason}", "restore it or start anew"
         ) from error
     if not isinstance(state, dict) or state.get("format") not in _READ:
-        raise CheckpointError(f"{path} is not a robustill checkpoint of format {FORMAT}")
+        raise CheckpointError(
+            f"{path} is not a robustill checkpoint of format {FORMAT}",
+            "resume it with the version of robustill that wrote it, or start anew",
+        )
     if not checked and state["format"] == FORMAT:
         raise DamagedCheckpointError(f"{path} is damaged: its checksum is missing", "restore it or start anew")
     return state

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib
 from functools import cache
 
 import torch.distributed as dist
@@ -18,7 +17,8 @@ def leave_at_exit() -> None:
     process. Disconnecting waits for these threads, but only if nothing else refers to the group.
     """
     # Its functions have the group as a default argument if it is imported, as training does, once there is one.
-    importlib.import_module("torch.distributed.nn.functional")
+    import torch.distributed.nn.functional  # noqa: F401
+
     atexit.register(leave)
 
 

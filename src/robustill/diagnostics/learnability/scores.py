@@ -63,7 +63,10 @@ class Learnability:
             shape = f"{self.right.dtype} {list(self.right.shape)}"
             raise InputError(f"verdicts must be bool [{count} references, {n} images], found {shape}")
         if {len(each) for each in (self.agreed, self.belief, self.index, self.rows)} != {n}:
-            raise InputError(f"there are {n} labels, but another number of positions, rows or predictions")
+            raise InputError(
+                f"there are {n} labels, but another number of positions, rows or predictions",
+                "give one of each per image",
+            )
 
     @property
     def score(self) -> Tensor:
