@@ -102,5 +102,5 @@ def test_images_and_labels_must_match(tmp_path, write_idx):
 def test_missing_files_are_named(tmp_path, write_idx):
     write_idx(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataNotFoundError, match=r"missing t10k-labels-idx1-ubyte\[.gz\]$"):
+    with pytest.raises(DataNotFoundError, match=r"missing t10k-labels-idx1-ubyte\[.gz\]\n"):
         load_data("fashion-mnist", tmp_path)

@@ -116,7 +116,7 @@ def test_what_is_wrong_without_an_attack_is_wrong_under_every_one(net: Classifie
         """Wrong on the images themselves, and right everywhere else."""
 
         def forward(self, x: Tensor) -> Tensor:
-            nearest = torch.cdist(x.flatten(1), chosen.x.flatten(1)).min(1)
+            nearest = (x.flatten(1)[:, None] - chosen.x.flatten(1)).abs().amax(2).min(1)
             return torch.eye(10)[(chosen.y[nearest.indices] + (nearest.values < 1e-3)) % 10]
 
     found = measure(net, {"contrary": Contrary()}, chosen, eps=0.05, norm="Linf", how=HOW, progress=False)

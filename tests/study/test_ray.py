@@ -1,6 +1,7 @@
 """The same tables from tasks of a Ray cluster as from processes of this machine."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ recipe = "digits_rslad_cnn-small"
 [runs.ard]
 recipe = "digits_ard_cnn-small"
 """
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://localhost:{}", "[::1]:{}", "127.0.0.1:99999"])
+def test_where_nobody_listens_it_is_said_at_once(address: str) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(RobustillError, match=r"does not answer at port \d+"):
+        Ray(address.format(port))
 
 
 def test_without_ray_there_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:

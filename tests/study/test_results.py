@@ -82,9 +82,10 @@ def test_the_page_says_it_to_people(study: Study) -> None:
 def test_what_is_missing_is_said(study: Study) -> None:
     cells = study.cells.all()
     (study.store.of(cells[1]) / "result.json").unlink()
-    (study.store.of(cells[-1]) / "trained.json").unlink()
-    why = {"address": cells[-1].address, "error": "Odd", "message": "a <b>"}
-    (study.store.of(cells[-1]) / "failed.json").write_text(json.dumps(why))
+    clean = next(cell for cell in cells if cell.variant.name == "clean")
+    (study.store.of(clean) / "trained.json").unlink()
+    why = {"address": clean.address, "error": "Odd", "message": "a <b>"}
+    (study.store.of(clean) / "failed.json").write_text(json.dumps(why))
     summary = study.write()
     assert summary["missing"] == [f"{cells[1].name}: not run yet", "clean seed 7: Odd: a <b>"]
     assert summary["runs"]["rslad[alpha=0.5]"]["best"]["fgsm"]["n"] == 2

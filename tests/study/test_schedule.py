@@ -39,7 +39,7 @@ def test_teachers_first_and_nothing_twice(tmp_path: Path) -> None:
     store, runner = Store(tmp_path), Inline(pretend())
     assert set(states(run(store, runner)).values()) == {"done"}
     assert [name.rsplit("_", 1)[0] for name in runner.started] == [
-        "pgd_at_cnn_small", "rslad_cnn_small", "rslad_cnn_small", "standard_cnn_small",
+        "pgd_at_cnn_small", "rslad_cnn_small", "standard_cnn_small", "rslad_cnn_small",
     ]  # fmt: skip
     again = Inline(pretend())
     assert set(states(run(store, again, retry_failed=True)).values()) == {"done"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from robustill.study.table import Resources
 
 _POLL_S = 0.1
 _LEAVE_S = 120.0
+_REACH_S = 10.0
 _KILLED = -9
 
 
@@ -34,6 +37,21 @@ def run_in_worker(folder: str, working: str, resources: dict[str, Any]) -> int:
     return process.returncode
 
 
+def _reach(address: str) -> None:
+    """Raise `RobustillError` unless something listens at HOST:PORT; Ray itself would try for minutes."""
+    place = re.fullmatch(r"(?:ray://)?(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})", address)
+    if place is None:
+        return
+    host, port = place[1] or place[2], int(place[3])
+    try:
+        socket.create_connection((host, port), timeout=_REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise RobustillError(
+            f"--ray {address}: {host} does not answer at port {port} ({error})",
+            "`ray start --head` on the cluster's first machine says its address; check firewalls in between",
+        ) from error
+
+
 class Ray:
     """The same calls as `Local`, on a cluster that places the cells by what they take.
 
@@ -50,6 +68,7 @@ class Ray:
             import ray
         except ImportError as error:
             raise MissingExtraError("--ray needs Ray", "pip install 'robustill[ray]'") from error
+        _reach(address)
         self._ray: Any = ray
         self._tasks: dict[str, Any] = {}
         self._owned = not ray.is_initialized()
