@@ -6,18 +6,30 @@ import tomllib
 
 
 def models() -> list[tuple[str, str]]:
-    """Return architectures with their parameter counts for 10 classes."""
+    """Return trained models that come with robustill, and architectures with their parameter counts."""
     import torch
 
     from robustill.models import MODELS, build_model
 
-    rows = []
+    rows = trained()
     with torch.device("meta"):
         for name in MODELS:
             shape = (1, 28, 28) if name.startswith("cnn") else (3, 32, 32)
             count = sum(p.numel() for p in build_model(name, num_classes=10, shape=shape).parameters())
             rows.append((name, f"{count:,} parameters at {'x'.join(map(str, shape))}, 10 classes"))
     return rows
+
+
+def trained() -> list[tuple[str, str]]:
+    """Return the trained models that come with robustill, with what their cards say in short."""
+    from robustill.shipped import shipped_models
+
+    found = []
+    for name, path in shipped_models().items():
+        # The line below the card's heading.
+        about = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()[2]
+        found.append((f"robustill:{name}", about))
+    return found
 
 
 def data_sets() -> list[tuple[str, str]]:

@@ -24,6 +24,9 @@ def test_references_are_trained_once_and_the_set_is_written(
     first = robustill(*quick, "--json")
     content = first.json
     assert content == json.loads(Path("found/unlearnable.json").read_text())
+    least, most = json.loads(Path("found/examples.json").read_text())["rows"]
+    assert (least["of"], most["of"]) == (content["histogram"][0], content["histogram"][-1])
+    assert all(len(image["pixels"]) == 8 for row in (least, most) for image in row["images"])
     assert content["references"] == ["pgd_at/0", "pgd_at/1"]
     assert (content["eps"], content["attack"], content["images"]) == (0.02, "pgd10", 270)
     assert content["checkpoint_rule"] == "best robust accuracy on the validation split"

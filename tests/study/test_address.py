@@ -104,3 +104,16 @@ def test_a_teacher_from_a_file_is_its_content(tmp_path: Path, monkeypatch: pytes
     assert taught_by("b.safetensors") == taught_by("a/student.safetensors") == first
     save(tmp_path / "b.safetensors", 1)
     assert taught_by("b.safetensors") != first
+
+
+def test_a_shipped_teacher_counts_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from robustill.shipped import shipped_models
+
+    runs = "[runs.r]\nrecipe = 'digits_rslad_cnn-small'\n"
+    runs += "teachers = { teacher = 'robustill:digits_pgd-at_resnet18' }\n"
+    (before,) = expand(runs, "seeds = 1").all()
+    other = tmp_path / "digits_pgd-at_resnet18.safetensors"
+    other.write_bytes(shipped_models()["digits_mtard_cnn-small"].read_bytes())
+    monkeypatch.setattr("robustill.study.address.shipped_models", lambda: {"digits_pgd-at_resnet18": other})
+    (after,) = expand(runs, "seeds = 1").all()
+    assert before.training != after.training

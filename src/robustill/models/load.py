@@ -35,6 +35,7 @@ def load_model(
 
             - a .safetensors file of `save_model`, or a run folder (its student.safetensors);
             - an architecture of `MODELS`, with fresh weights (needs `num_classes`);
+            - "robustill:NAME", a trained model that comes with this library, see `robustill list models`;
             - "ARCH@PATH", a checkpoint of other code, such as "wrn_34_10@teacher.pt";
             - "robustbench:NAME" or "robustbench:DATASET/THREAT/NAME", "timm:NAME", or "hf-hub:OWNER/NAME",
               which need further packages and a network.

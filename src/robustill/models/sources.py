@@ -1,4 +1,4 @@
-"""Models from elsewhere: RobustBench, timm and the Hugging Face hub. Each needs a package and a network."""
+"""Models by a source's name: those that come with robustill; RobustBench, timm and the hub need a network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robustill.errors import MissingExtraError, ModelError
+from robustill.errors import MissingExtraError, ModelError, nearest
 from robustill.models.spec import Classifier, ModelSpec, Normalize, checked_normalization, checked_shape
 from robustill.models.weights import read_weights
+from robustill.shipped import shipped_models
 
 _ROBUSTBENCH_DATA = {"cifar10": (10, 32), "cifar100": (100, 32), "imagenet": (1000, 224)}
 _HUB_FILES = ("model.safetensors", "student.safetensors")
@@ -32,6 +33,26 @@ class SourceModel(Classifier):
         """Map images in [0, 1], [B, C, H, W], to logits [B, classes]."""
         logits: Tensor = self.network(self.normalize(x))
         return logits
+
+
+def from_shipped(name: str, **arguments: Any) -> Classifier:
+    """Load a trained model that comes with robustill; its card says how it was trained and how robust it is.
+
+    Args:
+        name: Such as "digits_mtard_cnn-small"; `robustill list models` names them all.
+        **arguments: None are accepted: the file brings its own.
+
+    Raises:
+        ModelError: There is none of that name.
+
+    >>> from_shipped("digits_mtard_cnn-small").spec.name
+    'cnn_small'
+    """
+    _no_arguments("robustill", arguments)
+    known = shipped_models()
+    if name not in known:
+        raise ModelError(f"robustill comes with no model {name!r}", hint=nearest(name, known))
+    return read_weights(known[name])
 
 
 def from_robustbench(name: str, *, model_dir: str | Path = "models", **arguments: Any) -> Classifier:
@@ -109,6 +130,7 @@ def from_hub(name: str, *, revision: str | None = None, **arguments: Any) -> Cla
 
 
 SOURCES: dict[str, Callable[..., Classifier]] = {
+    "robustill": from_shipped,
     "robustbench": from_robustbench,
     "timm": from_timm,
     "hf-hub": from_hub,

@@ -12,11 +12,13 @@ from typing import Any
 
 from robustill.models.digest import file_digest
 from robustill.recipe import Recipe
+from robustill.shipped import shipped_models
 from robustill.training.settings import as_number
 
 _FORMAT = 1
 REFERENCE = "cell:"
 LAST = ":last"
+SHIPPED = "robustill:"
 
 
 def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
@@ -72,7 +74,9 @@ def _content(value: Any, needs: Mapping[str, str]) -> Any:
     if value in needs:
         return {"cell": needs[value], "last": reference(value)[1]}
     kind, at, path = value.partition("@")
-    file = _file(Path(path if at else value))
+    # What comes with robustill may be another file in another version.
+    file = shipped_models().get(value.removeprefix(SHIPPED)) if value.startswith(SHIPPED) else None
+    file = file or _file(Path(path if at else value))
     if file is None:
         return value
     return {"file": _digest(str(file), file.stat().st_mtime_ns, file.stat().st_size), "as": kind if at else ""}
