@@ -14,8 +14,8 @@ from robustill.evaluation import balanced
 from robustill.export import Exported, export_model
 from robustill.export.contents import make_contents
 from robustill.export.int8 import calibration_images, quantised
-from robustill.export.onnx_file import OnnxNetwork, about
-from robustill.models import Classifier
+from robustill.export.onnx_file import OnnxNetwork, about, to_onnx
+from robustill.models import Classifier, build_model
 
 
 def grey(validation: int) -> Data:
@@ -98,6 +98,17 @@ def test_dynamic_files_are_asked_image_by_image(net: Classifier, digits: Data) -
     assert isinstance(found.network, OnnxNetwork)
     assert found.network.alone
     assert found.details["quantization"]["kind"] == "dynamic"
+
+
+def test_batch_norms_that_cannot_be_folded_stay_float(caplog: pytest.LogCaptureFixture) -> None:
+    net = build_model("wide_resnet", num_classes=4, shape=(3, 8, 8), depth=10, width=1)
+    images = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    proto = onnx.load_from_string(quantised(to_onnx(net), images, {}, progress=False))
+    norms = [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
+    made = {name for node in proto.graph.node for name in node.output}
+    assert norms
+    assert all(node.input[1] not in made for node in norms)
+    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == []
 
 
 def test_static_needs_images(net: Classifier, tmp_path: Path) -> None:

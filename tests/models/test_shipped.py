@@ -53,7 +53,12 @@ def test_a_model_is_what_its_card_says(name: str) -> None:
 def test_the_accuracy_on_digits_is_the_cards(name: str) -> None:
     data = load_data("digits", validation=0.1)
     found = evaluate(
-        load_model(f"robustill:{name}"), data, eps=load_recipe(name).eps(), attacks=["pgd20"], checks=False, progress=False
+        load_model(f"robustill:{name}"),
+        data,
+        eps=load_recipe(name).eps(),
+        attacks=["pgd20"],
+        checks=False,
+        progress=False,
     )
     assert 100 * found.accuracy("clean") == pytest.approx(share(name, "Clean accuracy"), abs=0.06)
     # Searches in bfloat16 may differ in an image or two between machines.
@@ -76,7 +81,7 @@ def test_an_unknown_one_names_the_nearest() -> None:
     assert "digits_mtard_cnn-small" in (caught.value.hint or "")
     with pytest.raises(ModelError, match="take no arguments"):
         load_model("robustill:digits_mtard_cnn-small", width=8)
-    with pytest.raises(ModelError, match="7 classes|has 10 classes"):
+    with pytest.raises(ModelError, match="the model has 10 classes"):
         load_model("robustill:digits_mtard_cnn-small", num_classes=7)
 
 

@@ -112,7 +112,9 @@ def test_curves_are_what_the_journals_say(tmp_path: Path) -> None:
 
 
 def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
-    small = QUICK.replace("attack.steps = 1", "attack.steps = 1\ndata.limit = 300\ndata.validation = 60\ntraining.batch_size = 16")
+    small = QUICK.replace(
+        "attack.steps = 1", "attack.steps = 1\ndata.limit = 300\ndata.validation = 60\ntraining.batch_size = 16"
+    )
     small = small.replace("epochs = 1", "epochs = 4")
     runs = PAIR.format("reference", "pgd-at") + "seeds = [5, 6]\n" + PAIR.format("a", "trades") + "seeds = 1\n"
     runs += PAIR.format("student", "rslad") + "grid.teachers.teacher = ['cell:a', 'cell:robust', 'cell:robust:last']\n"

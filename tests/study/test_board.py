@@ -111,7 +111,9 @@ def test_the_leaderboards_numbers_are_those_of_the_verdicts(study: Study) -> Non
     assert (rows["rslad"]["taught"], rows["trades"]["taught"]) == (True, False)
     found = difference(board, "leaderboard", "saad", "rslad", "autoattack", "best", 0.95)
     by_hand = [
-        (right("saad", seed, "best")["autoattack"].double() - right("rslad", seed, "best")["autoattack"].double()).mean()
+        (
+            right("saad", seed, "best")["autoattack"].double() - right("rslad", seed, "best")["autoattack"].double()
+        ).mean()
         for seed in range(3)
     ]
     assert found["difference"] == pytest.approx(100 * sum(map(float, by_hand)) / 3)

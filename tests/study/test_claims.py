@@ -38,7 +38,11 @@ def test_too_few_seeds_decide_nothing() -> None:
 def test_the_margin_is_half_of_what_the_paper_prints(tmp_path: Path) -> None:
     path = tmp_path / "claims.toml"
     path.write_text(
-        ONE + ONE.replace('"a"', '"b"') + "claimed = 3.0\n" + ONE.replace('"a"', '"c"') + "claimed = 3.0\nmargin = 0.1\n"
+        ONE
+        + ONE.replace('"a"', '"b"')
+        + "claimed = 3.0\n"
+        + ONE.replace('"a"', '"c"')
+        + "claimed = 3.0\nmargin = 0.1\n"
     )
     found = load_claims(path)
     assert [found.margin(claim) for claim in found.claims] == [0.5, 1.5, 0.1]

@@ -54,7 +54,10 @@ def test_all_studies_evaluate_alike() -> None:
 def test_ablations_differ_in_the_balance_alone() -> None:
     found = {cell.variant.name: cell.recipe for cell in cells("mtard", "seeds=1").all()}
     whole = found["bmtard"].model_dump()
-    for name, off in {"bmtard_entropy_only": ["weight_rate"], "bmtard_neither": ["weight_rate", "temperature_rate"]}.items():
+    for name, off in {
+        "bmtard_entropy_only": ["weight_rate"],
+        "bmtard_neither": ["weight_rate", "temperature_rate"],
+    }.items():
         recipe = found[name].model_dump()
         assert {key: recipe["method"].pop(key) for key in off} == dict.fromkeys(off, 0)
         assert recipe == whole
@@ -69,3 +72,22 @@ def test_a_fixed_tutor_does_not_learn() -> None:
         assert optimizer is not None
         assert optimizer.weight_decay == 0
     assert found["teacher_small"].training.seed == 100
+
+
+def test_weights_of_zero_leave_a_tutor_as_it_is() -> None:
+    from robustill import train
+    from robustill.recipe import load_recipe
+
+    fixed = ["method.gamma1=0", "method.gamma2=0", "training.guides.peer.optimizer={weight_decay=0}"]
+    common = ["teachers.peer=robustill:digits_mtard_cnn-small", "training.epochs=1", "data.limit=300", "attack.steps=1"]
+    moved = []
+    for changes in (fixed, []):
+        recipe = load_recipe("digits_peeraid_cnn-small", [*common, "training.average.name=none", *changes])
+        method, data = recipe.build()
+        (peer,) = [network for name, network in method.trained().items() if name == "peer"]
+        before = [weight.clone() for weight in peer.parameters()]
+        train(method, data, recipe.training, progress=False)
+        after = list(peer.parameters())
+        moved.append(max(float((a - b).detach().abs().max()) for a, b in zip(after, before, strict=True)))
+    assert moved[0] == 0
+    assert moved[1] > 1e-3

@@ -77,6 +77,8 @@ def quantised(content: bytes, images: Tensor | None, metadata: dict[str, str], *
         proto = onnx.load_from_string(content)
         onnx.helper.set_model_props(proto, _FOLDED)
         onnx.save(proto, there)
+        # Those before a convolution cannot be folded; rounded to one scale for all channels, they would cost accuracy.
+        norms = [node.name for node in proto.graph.node if node.op_type == "BatchNormalization"]
         if images is None:
             quantize_dynamic(there, back, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
         else:
@@ -84,6 +86,7 @@ def quantised(content: bytes, images: Tensor | None, metadata: dict[str, str], *
                 quantize_static(
                     there, back, _Batches(images, shown), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
+                    nodes_to_exclude=norms,
                 )  # fmt: skip
         return packed(onnx.load(back), metadata)
 
