@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from robustill.errors import RecipeError
+from robustill.models import load_model, model_digest, save_model
 from robustill.study import Study
 from robustill.study.folder import Store
 from robustill.study.run_cell import attempt
@@ -126,9 +127,15 @@ def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
     assert study.table.ranking is not None
     assert rank(study.cells, study.store, study.table.ranking, study.out / "ranking") is None
     ran(study)
+    robust = next(study.store.of(cell) for cell in study.cells.all() if cell.variant.name == "robust")
+    other = load_model(study.store.of(next(c for c in study.cells.all() if c.variant.name == "a")))
+    save_model(other, robust / "student_last.safetensors")
     found = rank(study.cells, study.store, study.table.ranking, study.out / "ranking")
     assert found is not None
     assert [each["name"] for each in found["teachers"]] == ["a", "robust", "robust, last"]
+    digests = {each["name"]: each["digest"] for each in found["teachers"]}
+    assert digests["robust, last"] == digests["a"] == model_digest(other)
+    assert digests["robust"] == model_digest(load_model(robust))
     for name, each in found["students"].items():
         label = {"a": "cell:a", "robust": "cell:robust", "robust, last": "cell:robust:last"}[name]
         (cell,) = [c for c in study.cells.all() if c.variant.name == f"student[teacher={label}]"]

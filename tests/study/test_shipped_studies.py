@@ -30,6 +30,12 @@ def test_a_study_is_for_all_data_by_names_alone(name: str, data: str) -> None:
     assert all(cell.recipe.training.threads for cell in found)
 
 
+def test_a_name_may_be_a_number() -> None:
+    found = cells("helps-over-base", "seeds=1", "names.data=digits", "names.average_from=15").all()
+    (row,) = [cell for cell in found if cell.variant.name == "rslad_averaged"]
+    assert row.recipe.training.average.start == 15
+
+
 def test_studies_share_their_cells() -> None:
     found = {name: cells(name, "seeds=2").all() for name in FILES}
     addresses = {name: {cell.training for cell in each} for name, each in found.items()}

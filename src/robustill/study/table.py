@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -126,7 +126,9 @@ class StudyTable(Table):
     seeds: int | tuple[int, ...] = Field(default=3, description="3 is 0, 1, 2; or a list")
     baseline: str | None = Field(default=None, description="the row that every other one is compared with, by seed")
     retries: int = Field(default=1, ge=0, description="further tries of a cell that crashed")
-    names: dict[str, str] = Field(default={}, description="what {NAME} in a recipe's name or an entry stands for")
+    names: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] = Field(
+        default={}, description="what {NAME} in a recipe's name or an entry stands for"
+    )
     base: dict[str, Any] = Field(default={}, description="changes to every recipe; entries go before it")
     set: dict[str, Any] = Field(default={}, description="changes to every recipe that go before all else; --set")
     runs: dict[str, RunTable] = Field(min_length=1)
