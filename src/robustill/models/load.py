@@ -15,6 +15,7 @@ from robustill.models.foreign_file import read_foreign
 from robustill.models.sources import SOURCES
 from robustill.models.spec import Classifier, Shape
 from robustill.models.weights import read_weights
+from robustill.shipped import shipped_models
 
 _STUDENT = "student.safetensors"
 _FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".pkl")
@@ -128,7 +129,7 @@ def _in_run_folder(folder: Path) -> Path:
 def _not_found(path: Path) -> ModelError:
     if path.suffix or path.name != str(path):
         return ModelError(f"no such file or folder: {path}")
-    hint = nearest(str(path), MODELS)
+    hint = f'write "robustill:{path}"' if str(path) in shipped_models() else nearest(str(path), MODELS)
     return ModelError(f"{str(path)!r} is neither an architecture nor a file or folder", hint=hint)
 
 

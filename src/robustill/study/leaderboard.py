@@ -117,7 +117,7 @@ def _claims(board: Board, claims: ClaimsFile) -> list[str]:
         found, digits = each["found"], 2 if claim.unit == "points" else 3
         measured = _interval(found, digits) + (f" {claim.unit}" if found is not None and digits == 3 else "")
         seeds = "-" if found is None else str(len(found["seeds"])) if "seeds" in found else f"{found['n']} families"
-        counts = f"{'' if claim.direction == 'above' else '-'}{each['margin']:g}"
+        counts = f"{each['margin'] * (1 if claim.direction == 'above' else -1) or 0:g}"
         lines.append(_line([claim.says, measured, counts, seeds, each["status"], claim.source]))
     return lines
 
