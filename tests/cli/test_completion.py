@@ -55,6 +55,12 @@ def test_the_names_are_those_that_there_are() -> None:
     assert set(completion.TRACKERS) == set(TRACKERS)
 
 
+def test_models_that_come_with_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert completion.models("robustill:digits_pgd") == ["robustill:digits_pgd-at_resnet18"]
+    assert completion.models("runs/n") == ["runs/net.safetensors"]
+
+
 def test_verbs_and_recipes_through_the_shell(folder: Path) -> None:
     assert "train" in offered("robustill tr", folder)
     found = offered("robustill train digits_", folder)

@@ -15,7 +15,7 @@ import torch
 from torch.utils import data as torch_data
 
 import robustill
-from robustill.data import Data, StreamSplit
+from robustill.data import Data, StreamSplit, stream
 from robustill.data.stream import reader_failures
 from robustill.errors import CheckpointError, DataError
 from robustill.training import train
@@ -132,6 +132,22 @@ def test_a_killed_loader_process_is_one_error(tiny_data: Data, tmp_path: Path) -
         train(method(), data, settings, out=tmp_path, progress=False)
     assert "--resume" in str(caught.value.hint)
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError("reset by peer")])
+def test_one_that_dies_while_it_hands_images_over_is_the_same_error(
+    error: Exception, tiny_data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        yield torch.zeros(1)
+        raise error
+
+    monkeypatch.setattr(stream, "DataLoader", broken)
+    images = StreamSplit(Slow(tiny_data.train)).fetch([torch.tensor([0])], torch.device("cpu"), workers=1)
+    assert len(next(images)) == 1
+    with pytest.raises(DataError, match=f"images died: it closed its connection .{type(error).__name__}") as caught:
+        next(images)
+    assert "--resume" in str(caught.value.hint)
 
 
 def test_other_errors_of_torch_stay_what_they_are() -> None:

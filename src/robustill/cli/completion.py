@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from robustill.shipped import shipped_recipes
+from robustill.shipped import shipped_models, shipped_recipes
 from robustill.terminal import printable
 
 ATTACKS = (
@@ -32,8 +32,9 @@ def recipes(incomplete: str) -> list[tuple[str, str]]:
 
 
 def models(incomplete: str) -> list[str]:
-    """Return runs and files of weights."""
-    return [*_runs(incomplete), *_files(incomplete, (".safetensors",))]
+    """Return runs, files of weights, and the models that come with robustill."""
+    own = [name for name in map("robustill:{}".format, shipped_models()) if name.startswith(incomplete)]
+    return [*_runs(incomplete), *_files(incomplete, (".safetensors",)), *own]
 
 
 def runs(incomplete: str) -> list[str]:

@@ -70,7 +70,8 @@ class StreamSplit(Split):
             # Without a generator of its own the loader would draw from torch's global one.
             generator=torch.Generator().manual_seed(0),
         )
-        for images in loader:
+        loaded = iter(loader)
+        while (images := _next(loaded)) is not None:
             if isinstance(images, _Failure):
                 raise images.error
             yield images.to(device, non_blocking=True)
@@ -101,11 +102,24 @@ def reader_failures() -> Iterator[None]:
         reason = (str(error).splitlines() or [""])[0].strip()
         if "DataLoader worker" not in reason:
             raise
-        raise ReaderError(
-            f"a process that reads images died: {reason}",
-            "it may have run out of memory, or of shared memory: lower training.workers; what was saved is intact, go "
-            "on with --resume",
-        ) from error
+        raise _died(reason) from error
+
+
+def _next(loaded: Iterator[Any]) -> Any:
+    """Return the next images, None after the last ones."""
+    try:
+        return next(loaded, None)
+    except (EOFError, ConnectionError) as error:
+        # It died while it handed them over; PyTorch's own notice may come later, or never.
+        raise _died(f"it closed its connection ({type(error).__name__})") from error
+
+
+def _died(reason: str) -> ReaderError:
+    return ReaderError(
+        f"a process that reads images died: {reason}",
+        "it may have run out of memory, or of shared memory: lower training.workers; what was saved is intact, go on "
+        "with --resume",
+    )
 
 
 class _Failure:

@@ -77,7 +77,8 @@ def train(
     folder = Path(out) if out is not None else None
     track = (track,) if isinstance(track, str) else track
     check_trackers(track, folder)
-    with hold(folder) if folder is not None else nullcontext(), reader_failures():
+    # Outermost: PyTorch may notice a dead reader while the lock is released, too.
+    with reader_failures(), hold(folder) if folder is not None else nullcontext():
         live = _live(track, folder, data, settings)
         with closing(live) if live is not None else nullcontext():
             return _train(method, data, settings, folder, resume, progress, live)
