@@ -1,5 +1,7 @@
 """Shared fixtures: a small data set, and one thread so that results do not depend on the machine."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,10 @@ import torch
 from robustill.data import Data
 
 torch.set_num_threads(1)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a background job of a script starts; tests of interrupts would wait for one that never comes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
