@@ -58,6 +58,7 @@ def calibrate(
     """Return how far the student's confidence and class stray from the teacher's within some radii.
 
     Our formulation, after Lamb et al., arXiv 2306.04431. Everything certified holds up to the rounding of float32.
+    Started by `torchrun` or `accelerate launch`, the processes share the images and all return the whole result.
 
     Args:
         student: Maps images `[B, C, H, W]` in [0, 1] to logits; in eval mode.

@@ -48,6 +48,7 @@ def certify(
     """Return the share of images whose class no image within a radius can change, and what an attack leaves.
 
     Robust accuracy lies between the two. Certificates hold up to the rounding of float32.
+    Started by `torchrun` or `accelerate launch`, the processes share the images and all return the whole result.
 
     Args:
         model: Maps images `[B, C, H, W]` in [0, 1] to logits; in eval mode.
