@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from rich.markup import render
 
 from robustill import __version__, cli
 from robustill.data import DATASETS
@@ -28,6 +30,14 @@ def test_every_verb_explains_itself(verb: str, robustill: Robustill) -> None:
     assert outcome.code == 0
     assert f" {verb} [OPTIONS]" in outcome.out
     assert "--help" in outcome.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_loses_no_word_to_markup(verb: str) -> None:
+    # Words in square brackets are styles to the library that prints help, and vanish from it.
+    command = typer.main.get_command(cli.app).commands[verb]  # type: ignore[attr-defined]
+    for text in (command.help, *(getattr(each, "help", None) for each in command.params)):
+        assert render(text or "").plain == (text or "")
 
 
 def test_help_names_every_verb(robustill: Robustill) -> None:

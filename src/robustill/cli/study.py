@@ -52,7 +52,10 @@ def study(
         ),
     ] = None,
     searching: Annotated[
-        bool, typer.Option("--search", help="Search the hyperparameters in [search] instead (extra search).")
+        bool,
+        typer.Option(
+            "--search", help="Search the hyperparameters of the study's table 'search' instead (extra search)."
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done, and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
