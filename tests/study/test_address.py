@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from robustill.models import build_model, save_model
+from robustill.recipe import load_recipe
 from robustill.study import Cell
+from robustill.study.address import training_address
 from tests.study.small import QUICK, TEACHERS, expand
 
 RUNS = '[runs.rslad]\nrecipe = "digits_rslad_cnn-small"\nset = { method.alpha = 0.5 }\n' + TEACHERS
@@ -62,6 +64,12 @@ def test_any_change_of_the_training_is_another_address(old: str, new: str) -> No
     changed = cell(RUNS.replace(old, new))
     assert changed.training != cell().training
     assert changed.folder != cell().folder
+
+
+def test_an_update_does_not_disown_the_cells_of_users() -> None:
+    # A new setting changes this address, and with it that of every cell there is, unless it is left out at its default.
+    recipe = load_recipe("digits_pgd-at_cnn-small")
+    assert training_address(recipe, {}) == "6e1ced64e381925ffbc75ec13a8103a0104a427a727b59bec5ece55cb0713fbb"
 
 
 def test_seeds_differ() -> None:
