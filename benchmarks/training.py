@@ -92,7 +92,7 @@ def released_step(key, student, teachers, peer, optimizers):
     return step
 
 
-def our_step(key, student, teachers, peer, optimizers, x, precision):
+def our_step(key, student, teachers, peer, optimizers, x, precision, compiled=False):
     attack = PGD(eps=EPS, step_size=STEP, steps=STEPS, init="gaussian")
     method = {
         "rslad": lambda: RSLAD(student, teachers[0], attack=attack),
@@ -101,7 +101,8 @@ def our_step(key, student, teachers, peer, optimizers, x, precision):
         "peeraid": lambda: PeerAiD(student, peer, attack=attack),
     }[key]().to(memory_format=torch.channels_last)
     method.train()
-    excuses = install_views(method, x[:8], precision, channels_last=True)
+    shape = tuple(x.shape) if compiled else None
+    excuses = install_views(method, x[:8], precision, channels_last=True, compile_for=shape)
     assert not excuses, excuses
 
     def step(x, y):
@@ -180,7 +181,7 @@ def measure(key, options, shape, x, y):
     build, *parts = networks(options, shape)
     released = released_step(key, *parts)
     _, *parts = networks(options, shape)
-    ours = our_step(key, *parts, x, torch.bfloat16)
+    ours = our_step(key, *parts, x, torch.bfloat16, options.compile)
     contestants = {"released": released, "robustill": ours}
     seconds = {name: [] for name in contestants}
     for round_ in range(options.rounds + 1):
@@ -203,6 +204,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", nargs="+", choices=KEYS, default=KEYS)
+    parser.add_argument("--compile", action="store_true", help="the attack's copies, as training.compile does")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -213,6 +215,7 @@ def main():
     rows = []
     print(
         f"{options.model}, batch {options.batch}, {options.device}, {options.threads} threads, {options.rounds} rounds"
+        + ", compiled" * options.compile
     )
     for key in options.methods:
         rows.append(measure(key, options, shape, x, y))

@@ -35,6 +35,7 @@ def test_neither_the_study_nor_its_names_matter() -> None:
         ("method.alpha = 0.5", "method.alpha = 0.5, title = 'other'"),
         ("method.alpha = 0.5", "method.alpha = 0.5, training.device = 'cpu'"),
         ("method.alpha = 0.5", "method.alpha = 0.5, training.spread_teachers = true"),
+        ("method.alpha = 0.5", "method.alpha = 0.5, training.compile = true"),
         ("method.alpha = 0.5", "method.alpha = 0.5, training.threads = 1"),
         ("method.alpha = 0.5", "method.alpha = 0.5, evaluation.attacks = ['cw']"),
     ],

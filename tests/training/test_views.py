@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from robustill.attacks import PGD
 from robustill.data import Data
+from robustill.errors import InputError
 from robustill.methods import ARD, RSLAD, FairARD, PeerAiD
 from robustill.methods.base import Method
 from robustill.models import build_model
@@ -137,3 +138,23 @@ def test_a_network_without_a_view_is_attacked_as_it_is(tiny_data: Data, capsys: 
     fit(method, tiny_data)
     assert "note: student is attacked as it is" in capsys.readouterr().err
     assert "forward" not in vars(method.student)
+
+
+def test_compiled_runs_compile_what_is_attacked(tiny_data: Data, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    shapes = []
+
+    def stand_in(forward: Any, **_: Any) -> Any:
+        return lambda x: (shapes.append(tuple(x.shape)), forward(x))[1]  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    compiled = fit(rslad(), tiny_data, compile=True, micro_batches=2)
+    assert set(shapes) == {(16, 1, 8, 8)}
+    assert "compiles the attack" in capfd.readouterr().err
+    plain = fit(rslad(), tiny_data, micro_batches=2)
+    for ours, theirs in zip(compiled, plain, strict=True):
+        torch.testing.assert_close(ours.float(), theirs.float(), rtol=0.02, atol=2e-3)
+
+
+def test_nothing_to_compile_without_views(tiny_data: Data) -> None:
+    with pytest.raises(InputError, match="attack_view = false"):
+        fit(rslad(), tiny_data, compile=True, attack_view=False)

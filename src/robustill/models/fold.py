@@ -18,7 +18,7 @@ _MERGED = "_merged"
 
 
 def fold(
-    network: nn.Module, sample: Tensor | None, *, channels_last: bool = False
+    network: nn.Module, sample: Tensor | None, *, channels_last: bool = False, faster: bool = True
 ) -> tuple[fx.GraphModule, list[Merge]]:
     """Return a network in eval mode as a graph without the batch norms that are the only user of a layer's output.
 
@@ -30,6 +30,7 @@ def fold(
         sample: Inputs `[B, ...]`; without them a batch norm after a linear layer stays, because it would normalise
             another axis if its input were not `[B, C]`.
         channels_last: Feature maps will have their channels innermost.
+        faster: Put our own faster layers in the place of some.
 
     Raises:
         Exception: The network cannot be traced; see `trace`.
@@ -50,7 +51,8 @@ def fold(
             norm.replace_all_uses_with(layer)
             graph.graph.erase_node(norm)
             merges.append(merge)
-    merges = with_faster(graph, merges, head=head_of(graph), channels_last=channels_last)
+    if faster:
+        merges = with_faster(graph, merges, head=head_of(graph), channels_last=channels_last)
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph, merges

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustill.attacks.modes import eval_mode
 from robustill.errors import InputError, ModelError
+from robustill.models.compiled import Compiled
 from robustill.models.fold import fold, head_of
 from robustill.models.frozen import Frozen
 from robustill.models.match import head_name
@@ -53,6 +54,7 @@ class AttackView(nn.Module):
         head: str | None = None,
         merges: Sequence[Merge] = (),
         channels_last: bool = False,
+        compile_for: Sequence[int] | None = None,
         why: str | None = None,
     ) -> None:
         super().__init__()
@@ -65,6 +67,9 @@ class AttackView(nn.Module):
             # A convolution follows the layout of its weight, whatever that of its input.
             network.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)  # type: ignore[call-overload]
             self.refresh()
+        self._compute: Callable[[Tensor], Tensor] = self._own
+        if compile_for is not None and dtype is not None:
+            self._compute = Compiled(self._own, compile_for, _TOLERANCES[dtype])
         _evaluating(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,10 +78,15 @@ class AttackView(nn.Module):
             with eval_mode(self._held[0]):
                 logits: Tensor = self._held[0](x)
             return logits
+        return self._compute(x)
+
+    def _own(self, x: Tensor) -> Tensor:
+        assert self.network is not None
+        assert self.dtype is not None
         exact = wide(self.dtype)
         # Autocast leaves what comes before the first layer, the normalisation, in float32.
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != exact):
-            logits = self.network(x.to(exact))
+            logits: Tensor = self.network(x.to(exact))
         return logits.to(exact)
 
     @torch.no_grad()
@@ -119,6 +129,7 @@ def attack_view(
     dtype: torch.dtype = torch.float32,
     channels_last: bool = True,
     sample: Tensor | None = None,
+    compile_for: Sequence[int] | None = None,
 ) -> AttackView:
     """Return a frozen copy of `model` in eval mode that gives the same logits faster; `model` stays as it is.
 
@@ -132,6 +143,8 @@ def attack_view(
         channels_last: Convolve with the channels innermost.
         sample: Inputs `[B, ...]` on which the logits are compared with the network's; without them nothing is
             compared, and batch norms after linear layers are not folded.
+        compile_for: Shape `(B, ...)` of the inputs whose gradients will be asked for: for these the view is compiled
+            by `torch.compile` at the first of them (`ModelError` if it cannot be). It pays for residual networks.
 
     Raises:
         InputError: `dtype` is not one of these four.
@@ -153,7 +166,10 @@ def attack_view(
             why = "it draws random numbers"
         if why is not None:
             return AttackView(model, None, None, why=why)
-        ways: tuple[_Way, ...] = (partial(_folded, sample=sample, channels_last=channels_last), _copied)
+        ways: tuple[_Way, ...] = (
+            partial(_folded, sample=sample, channels_last=channels_last, compile_for=compile_for),
+            _copied,
+        )
         for way, precision in itertools.product(ways, dict.fromkeys((dtype, wide(dtype)))):
             try:
                 view: AttackView = way(model, precision, why)
@@ -168,12 +184,29 @@ def attack_view(
 
 
 def _folded(
-    model: nn.Module, dtype: torch.dtype, why: str | None, *, sample: Tensor | None, channels_last: bool
+    model: nn.Module,
+    dtype: torch.dtype,
+    why: str | None,
+    *,
+    sample: Tensor | None,
+    channels_last: bool,
+    compile_for: Sequence[int] | None,
 ) -> AttackView:
     few = None if sample is None else sample[:2]
-    network, merges = fold(_evaluating(copy.deepcopy(model)), few, channels_last=channels_last)
+    # Layers that are faster by hand are opaque to the compiler.
+    faster = compile_for is None
+    network, merges = fold(_evaluating(copy.deepcopy(model)), few, channels_last=channels_last, faster=faster)
     head = head_of(network)
-    return AttackView(model, network, dtype, head=head, merges=merges, channels_last=channels_last, why=why)
+    return AttackView(
+        model,
+        network,
+        dtype,
+        head=head,
+        merges=merges,
+        channels_last=channels_last,
+        compile_for=compile_for,
+        why=why,
+    )
 
 
 def _copied(model: nn.Module, dtype: torch.dtype, why: str | None) -> AttackView:

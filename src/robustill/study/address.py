@@ -36,7 +36,7 @@ def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
     tree = recipe.model_dump(mode="json")
     for key in ("title", "evaluation"):
         del tree[key]
-    for key in ("device", "spread_teachers"):
+    for key in ("device", "spread_teachers", "compile"):
         del tree["training"][key]
     tree["method"] = _numbers(tree["method"])
     for table in ("teachers", "student", "method"):

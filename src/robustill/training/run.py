@@ -75,9 +75,12 @@ class Run:
         spread = settings.spread_teachers and self.processes.count > 1
         if spread:
             spread_teachers(method, self.device, self.processes.count)
-        excuses = choose_views(method, self.data, settings, self.device, None if spread else self.answers)
+        rows = self.processes.portions(settings.batch_size, settings.micro_batches)[0].own.stop
+        excuses = choose_views(method, self.data, settings, self.device, None if spread else self.answers, rows)
         for name, why in excuses.items() if self.processes.first else ():
             sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
+        if settings.compile and self.processes.first:
+            sys.stderr.write("note: the first step compiles the attack, which takes from seconds to a minute\n")
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
             learner.optimizer = self.accelerator.prepare(learner.optimizer)

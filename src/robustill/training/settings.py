@@ -136,6 +136,11 @@ class Settings(Table):
         default=True,
         description="attack copies with folded batch norms, in the training precision; equal up to rounding",
     )
+    compile: bool = Field(
+        default=False,
+        description="compile these copies by torch.compile, in the first step: seconds that pay in long runs of "
+        "residual networks; equal up to rounding. Needs a C++ compiler, on a GPU Triton",
+    )
     first_attack_steps: int | None = Field(
         default=None,
         ge=1,

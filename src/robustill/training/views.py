@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from robustill.data import Data
+from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
 from robustill.methods.wrapper import Wrapper
 from robustill.models import attack_view
@@ -17,7 +19,7 @@ from robustill.training.settings import Settings
 
 
 def choose_views(
-    method: Method, data: Data, settings: Settings, device: torch.device, answers: Answers | None
+    method: Method, data: Data, settings: Settings, device: torch.device, answers: Answers | None, rows: int
 ) -> dict[str, str]:
     """Let the adversary and the teachers of a run be as fast as `settings` allow; return as `install_views`.
 
@@ -27,7 +29,13 @@ def choose_views(
         settings: Of the run.
         device: Where the run computes.
         answers: Remembers what teachers say; None for teachers of which there can be no copy.
+        rows: How many images are attacked at once.
+
+    Raises:
+        InputError: There are to be no copies, but they are to be compiled.
     """
+    if settings.compile and not settings.attack_view:
+        raise InputError("compile = true, but attack_view = false", "the attack's copies are what is compiled")
     if not settings.attack_view:
         for teacher in teachers(method).values():
             if answers is not None:
@@ -36,7 +44,10 @@ def choose_views(
     x, _ = next(iter(data.train.batches(8, device=device)))
     dtype = torch.bfloat16 if settings.mixed_precision == "bf16" else torch.float32
     remembered = None if answers is None else answers.of
-    return install_views(method, x, dtype, channels_last=settings.channels_last, teacher_as=remembered)
+    compile_for = (rows, *x.shape[1:]) if settings.compile else None
+    return install_views(
+        method, x, dtype, channels_last=settings.channels_last, teacher_as=remembered, compile_for=compile_for
+    )
 
 
 def _the_copy(view: nn.Module, network: nn.Module) -> nn.Module:
@@ -50,6 +61,7 @@ def install_views(
     *,
     channels_last: bool,
     teacher_as: Callable[[nn.Module, nn.Module], nn.Module] | None = _the_copy,
+    compile_for: Sequence[int] | None = None,
 ) -> dict[str, str]:
     """Let the adversary of `method` attack folded copies of its networks; return why some cannot be had, by name.
 
@@ -62,19 +74,21 @@ def install_views(
         dtype: Type of the copies' layers.
         channels_last: Layout of the copies.
         teacher_as: Makes what answers for a teacher out of its copy and itself; None makes no copies of teachers.
+        compile_for: Shape `(B, C, H, W)` of the batches for which the copies are compiled.
     """
     excuses = {}
+    copied = partial(attack_view, dtype=dtype, channels_last=channels_last, sample=sample, compile_for=compile_for)
     for name, teacher in teachers(method).items():
         if teacher_as is None:
             break
-        view = attack_view(teacher.network, dtype=dtype, channels_last=channels_last, sample=sample)
+        view = copied(teacher.network)
         teacher.use(teacher_as(view, teacher.network))
         excuses[name] = view.why
     innermost = method.innermost if isinstance(method, Wrapper) else method
     if isinstance(innermost, AdversarialMethod):
         views = {}
         for name, network in {"student": method.student, **guides(method)}.items():
-            views[name] = attack_view(network, dtype=dtype, channels_last=channels_last, sample=sample)
+            views[name] = copied(network)
             excuses[name] = views[name].why
         innermost.views = tuple(views.values())
     return {name: why for name, why in excuses.items() if why is not None}

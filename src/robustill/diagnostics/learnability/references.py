@@ -89,7 +89,7 @@ def _key(method: AdversarialMethod, data: Data, settings: Settings) -> str:
         "own": {key: repr(v) for key, v in sorted(vars(method).items()) if isinstance(v, float | int | str)},
         "attack": repr(method.attack),
         # Where it computes does not decide what it computes; a checkpoint refuses any other change.
-        "settings": settings.model_dump(mode="json", exclude={"device", "spread_teachers"}),
+        "settings": settings.model_dump(mode="json", exclude={"device", "spread_teachers", "compile"}),
         "data": data.digest,
         "augment": repr(data.augment),
         "teachers": teacher_digests(method),
