@@ -37,3 +37,11 @@ def test_python_kinds_that_callers_expect() -> None:
 )
 def test_nearest(name: str, hint: str) -> None:
     assert nearest(name, iter(["trades", "rslad", "ard"])) == hint
+
+
+def test_of_many_options_those_with_the_name_in_them_or_the_first() -> None:
+    recipes = [f"{data}_{method}_cnn" for data in ("digits", "cifar10") for method in ("rslad", "kd")]
+    assert nearest("kd", recipes) == "choose one of: cifar10_kd_cnn, digits_kd_cnn"
+    assert nearest("", recipes).count(",") == 3
+    many = [f"{number:03}" for number in range(45)]
+    assert nearest("x", many) == f"choose one of: {', '.join(many[:5])} and 40 more"

@@ -57,12 +57,22 @@ class MissingExtraError(RobustillError, ImportError):
     """An optional dependency is needed and absent."""
 
 
+_LISTED, _OF_MANY = 40, 5
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
-    """Return a hint that names the closest option, or lists them all if none is close.
+    """Return a hint that names the closest option, or lists them if none is close: those with `name` in them, or all.
 
     >>> nearest("rslda", ["rslad", "trades"])
     "did you mean 'rslad'?"
+    >>> nearest("rslad", ["digits_rslad_cnn-small", "digits_trades_cnn-small", "cifar10_rslad_resnet18"])
+    'choose one of: cifar10_rslad_resnet18, digits_rslad_cnn-small'
     """
     options = sorted(options)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else "choose one of: " + ", ".join(options)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    found = [option for option in options if name and name in option] or options
+    if len(found) > _LISTED:  # a wall of text
+        return f"choose one of: {', '.join(found[:_OF_MANY])} and {len(found) - _OF_MANY} more"
+    return "choose one of: " + ", ".join(found)

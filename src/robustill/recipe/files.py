@@ -97,7 +97,8 @@ def find_recipe(source: str | Path) -> Path:
     if str(source) in shipped:
         return shipped[str(source)]
     raise RecipeError(
-        f"no recipe {str(source)!r}: neither a file nor the name of a shipped one", nearest(str(source), shipped)
+        f"no recipe {str(source)!r}: neither a file nor the name of a shipped one",
+        f"{nearest(str(source), shipped)} (robustill list recipes shows all)",
     )
 
 
