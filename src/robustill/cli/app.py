@@ -9,8 +9,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from robustill.cli import completion
-
 # As in a user's day; a verb that is not here comes last.
 _ORDER = (
     "demo", "train", "evaluate", "calibrate", "certify", "unlearnable", "rank-teachers", "simulate", "landscape",
@@ -60,15 +58,3 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None: ...
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a recipe key, e.g. --set method.alpha=0.9. Repeatable.",
-        autocompletion=completion.settings,
-    ),
-]

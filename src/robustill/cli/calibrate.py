@@ -9,28 +9,35 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import (
+    BatchSize,
+    Device,
+    Figure,
+    Images,
+    Json,
+    Model,
+    NoisyCopies,
+    Norm,
+    Radii,
+    Root,
+    Seed,
+    Split,
+    Threads,
+)
 from robustill.cli.tables import plain, print_json, print_table
 from robustill.cli.targets import check_format, find_targets, image_count
 
 
 @app.command()
 def calibrate(
-    student: Annotated[
-        str,
-        typer.Argument(help="A run folder, a .safetensors file, ARCH@file.pt ...", autocompletion=completion.models),
-    ],
+    student: Model,
     teacher: Annotated[
         str,
         typer.Argument(help="Another one, with the same classes in the same order.", autocompletion=completion.models),
     ],
-    eps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="E1,E2,...", help="Radii in [0, 1], e.g. 0.01,0.03,2/255; 1/8, 1/4, 1/2 and 1 of the run's own."
-        ),
-    ] = None,
-    norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
+    eps: Radii = None,
+    norm: Norm = None,
     bounds: Annotated[
         str,
         typer.Option(help="Certificates: crown, crown-ibp, ibp (each looser and faster), or none (attacks alone)."),
@@ -41,22 +48,20 @@ def calibrate(
     sigma: Annotated[
         float | None, typer.Option(help="With --norm L2: also certify the pair smoothed by noise of this deviation.")
     ] = None,
-    samples: Annotated[int, typer.Option(help="Noisy copies per image, with --sigma.")] = 10_000,
+    samples: NoisyCopies = 10_000,
     data: Annotated[str | None, typer.Option(help="Data set; the student's own when left out.")] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
-    images: Annotated[
-        str, typer.Option(metavar="N|all", help="Only so many, as many of each class, drawn by --seed.")
-    ] = "200",
+    root: Root = None,
+    split: Split = "test",
+    images: Images = "200",
     steps: Annotated[int, typer.Option(help="Steps of each attack.")] = 40,
     restarts: Annotated[int, typer.Option(help="Runs of the attacks on the confidence gap, one from the image.")] = 5,
     targets: Annotated[int, typer.Option(help="Classes that the disagreement attack tries, at most.")] = 9,
     temperature: Annotated[float, typer.Option(help="Logits are divided by it before the softmax.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(help="Images per batch: memory, and how much an interrupt costs.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of images, random starts and noise.")] = 0,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 for PyTorch's choice. One is best for small CNNs.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    figures: Annotated[str, typer.Option(help="Format of the figure: svg, png or pdf.")] = "svg",
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    device: Device = "auto",
+    figures: Figure = "svg",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of calibration.json and figure; the student's run when there is one."),

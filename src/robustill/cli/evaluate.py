@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import Device, Json, Last, Norm, Radius, Root, Split
 from robustill.cli.tables import number, plain, print_json, print_table
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="Data set; the run's own when left out.", autocompletion=completion.data)
     ] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
-    eps: Annotated[str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the run's own when left out.")] = None,
-    norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    root: Root = None,
+    eps: Radius = None,
+    norm: Norm = None,
+    split: Split = "test",
     images: Annotated[
         int | None,
         typer.Option(help="Only so many, as many of each class, drawn by --seed (small samples have wide intervals)."),
@@ -60,9 +61,7 @@ def evaluate(
     precision: Annotated[
         str, typer.Option(help="What AutoAttack searches in: auto, float32, bfloat16; it counts in float32.")
     ] = "auto",
-    last: Annotated[
-        bool, typer.Option("--last", help="The last student of the run instead of the selected one.")
-    ] = False,
+    last: Last = False,
     batch_size: Annotated[int, typer.Option(help="Images per batch; verdicts do not depend on it.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
     threads: Annotated[
@@ -72,7 +71,7 @@ def evaluate(
         int | None,
         typer.Option(help="Processes that share the images on a CPU; for autoattack one per core when left out."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json; the run folder when there is one.")
     ] = None,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import Json, Last, Norm, Radius, Root, RunData
 from robustill.cli.tables import number, plain, print_json, print_table
 from robustill.errors import InputError
 
@@ -41,14 +42,12 @@ def export(
         int, typer.Option(help="Of Square, which attacks the files themselves; 0 leaves it out.")
     ] = 1000,
     images: Annotated[int, typer.Option(help="How many to attack, as many of each class, drawn by --seed.")] = 500,
-    data: Annotated[str | None, typer.Option(help="Data set; the run's own when left out.")] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
-    eps: Annotated[str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the run's own when left out.")] = None,
-    norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
+    data: RunData = None,
+    root: Root = None,
+    eps: Radius = None,
+    norm: Norm = None,
     split: Annotated[str, typer.Option(help="Where the attacked images are of: test, validation or train.")] = "test",
-    last: Annotated[
-        bool, typer.Option("--last", help="The last student of the run instead of the selected one.")
-    ] = False,
+    last: Last = False,
     batch_size: Annotated[int, typer.Option(help="Images per batch of the attacks.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of images and random draws.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for PyTorch's choice.")] = 0,

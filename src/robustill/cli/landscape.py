@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import Device, Figures, Json, Root
 from robustill.cli.tables import number, plain, print_json, print_table
 from robustill.errors import InputError, nearest
 
@@ -32,7 +33,7 @@ def landscape(
         ),
     ],
     data: Annotated[str | None, typer.Option(help="Data set; the runs' own when left out.")] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    root: Root = None,
     eps: Annotated[
         str | None, typer.Option(help="Radius of the attack, e.g. 8/255; the runs' own when left out.")
     ] = None,
@@ -55,8 +56,8 @@ def landscape(
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of images, directions and random starts.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads, 0: all. One is fastest for small CNNs.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    figures: Annotated[str, typer.Option(help="Format of the figures: svg, png or pdf.")] = "svg",
+    device: Device = "auto",
+    figures: Figures = "svg",
     out: Annotated[Path, typer.Option(help="Folder of landscape.json and the figures.")] = Path("runs/landscape"),
     json_out: Json = False,
 ) -> None:

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import Json, Root
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
 
@@ -48,7 +49,7 @@ def list_(
 @app.command()
 def doctor(
     data: Annotated[str | None, typer.Option(help="A data set to look at.", autocompletion=completion.data)] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    root: Root = None,
     teacher: Annotated[
         str | None,
         typer.Option(

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, Set, app
+from robustill.cli.app import app
+from robustill.cli.options import Device, Figure, Json, RecipeRadius, References, Root, Set, TrainingImages
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.cli.unlearnable import check_format
 
@@ -34,10 +35,7 @@ def rank_teachers(
         ),
     ],
     references: Annotated[int, typer.Option(help="Reference models to train; the first one crafts the images.")] = 1,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RUN_OR_FILE", help="Take this trained model as a reference instead. Repeatable."),
-    ] = None,
+    reference: References = None,
     surface: Annotated[
         str,
         typer.Option(
@@ -65,14 +63,14 @@ def rank_teachers(
     baselines: Annotated[
         bool, typer.Option(help="Also measure accuracies on test images and entropy on other images, to compare.")
     ] = True,
-    eps: Annotated[str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the recipe's when left out.")] = None,
+    eps: RecipeRadius = None,
     attack: Annotated[str, typer.Option(help="Attack that finds the set and crafts the images.")] = "pgd10",
-    images: Annotated[int | None, typer.Option(help="Only so many training images, as many of each class.")] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    images: TrainingImages = None,
+    root: Root = None,
     changes: Set = None,
     seed: Annotated[int, typer.Option(help="Seed of the images, random starts and intervals.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    figures: Annotated[str, typer.Option(help="Format of the figure: svg, png or pdf.")] = "svg",
+    device: Device = "auto",
+    figures: Figure = "svg",
     out: Annotated[Path, typer.Option(help="Folder of references, verdicts, answers and teachers.json.")] = Path(
         "runs/teachers"
     ),

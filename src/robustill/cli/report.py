@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import Json
 from robustill.cli.tables import plain, print_json
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from robustill.cli.app import Json, app
+from robustill.cli.app import app
+from robustill.cli.options import Figures, Json
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
 
@@ -77,7 +78,7 @@ def simulate(
         typer.Option(help="Steps between evaluations; most of the time goes there. Training does not depend on it."),
     ] = 100,
     workers: Annotated[int | None, typer.Option(help="Cores that evaluate; all, up to eight, when left out.")] = None,
-    figures: Annotated[str, typer.Option(help="Format of the figures: svg, png or pdf.")] = "svg",
+    figures: Figures = "svg",
     out: Annotated[Path, typer.Option(help="Folder of simulation.json and the figures.")] = Path("runs/simulation"),
     json_out: Json = False,
 ) -> None:

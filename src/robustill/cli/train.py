@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from robustill.cli import completion
-from robustill.cli.app import Json, Set, app
+from robustill.cli.app import app
+from robustill.cli.options import Json, Set
 from robustill.cli.tables import print_json, print_table, write_json
 from robustill.errors import InputError
 from robustill.terminal import printable

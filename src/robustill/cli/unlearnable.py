@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from robustill.cli import completion
-from robustill.cli.app import Json, Set, app
+from robustill.cli.app import app
+from robustill.cli.options import Device, Figures, Json, RecipeRadius, References, Root, Set, TrainingImages
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
 from robustill.writing import write_whole
@@ -28,21 +29,18 @@ def unlearnable(
         ),
     ],
     references: Annotated[int, typer.Option(help="Reference models to train, seeds 0, 1, ...")] = 3,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RUN_OR_FILE", help="Take this trained model as a reference instead. Repeatable."),
-    ] = None,
+    reference: References = None,
     teacher: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN_OR_FILE", help="Also ask this teacher where a label may be wrong. Repeatable."),
     ] = None,
-    eps: Annotated[str | None, typer.Option(help="Radius in [0, 1], e.g. 8/255; the recipe's when left out.")] = None,
+    eps: RecipeRadius = None,
     attack: Annotated[str, typer.Option(help="Attack of each reference on itself, as in evaluate.")] = "pgd10",
-    images: Annotated[int | None, typer.Option(help="Only so many training images, as many of each class.")] = None,
-    root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    images: TrainingImages = None,
+    root: Root = None,
     changes: Set = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    figures: Annotated[str, typer.Option(help="Format of the figures: svg, png or pdf.")] = "svg",
+    device: Device = "auto",
+    figures: Figures = "svg",
     out: Annotated[Path, typer.Option(help="Folder of references, verdicts, the set and figures.")] = Path(
         "runs/teachers"
     ),

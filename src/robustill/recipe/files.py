@@ -96,9 +96,10 @@ def find_recipe(source: str | Path) -> Path:
     shipped = shipped_recipes()
     if str(source) in shipped:
         return shipped[str(source)]
+    hint = nearest(str(source), shipped)
+    all_of_them = "" if hint.startswith("did you mean") else " (robustill list recipes shows all)"
     raise RecipeError(
-        f"no recipe {str(source)!r}: neither a file nor the name of a shipped one",
-        f"{nearest(str(source), shipped)} (robustill list recipes shows all)",
+        f"no recipe {str(source)!r}: neither a file nor the name of a shipped one", f"{hint}{all_of_them}"
     )
 
 
