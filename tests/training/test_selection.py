@@ -12,7 +12,7 @@ from robustill.attacks import PGD
 from robustill.data import Data
 from robustill.data.splits import TensorSplit
 from robustill.errors import InputError
-from robustill.methods import PGDAT, Method, Standard
+from robustill.methods import IBP, PGDAT, CrownIBP, FairARD, FaithfulDistillation, Method, Standard
 from robustill.models import build_model, load_model
 from robustill.training import Settings, judge, train
 from robustill.training.selection import Selection
@@ -96,7 +96,14 @@ def test_the_best_epoch_is_kept_beside_the_last(
 
 @pytest.mark.parametrize(
     ("metric", "adversarial", "chosen"),
-    [("auto", True, 1), ("auto", False, 0), ("clean", True, 0), ("robust", True, 1), ("wra", True, 2)],
+    [
+        ("auto", True, 1),
+        ("auto", False, 0),
+        ("clean", True, 0),
+        ("robust", True, 1),
+        ("wra", True, 2),
+        ("last", True, 3),
+    ],
 )
 def test_the_metric_decides(
     metric: str, adversarial: bool, chosen: int, tiny_data: Data, monkeypatch: pytest.MonkeyPatch
@@ -105,6 +112,24 @@ def test_the_metric_decides(
     scripted(monkeypatch, [dict(zip(("clean", "robust", "wra"), each, strict=True)) for each in scores])
     result = train(method(adversarial), tiny_data, settings(selection={"metric": metric}), progress=False)
     assert result.best["epoch"] == chosen
+
+
+@pytest.mark.parametrize("certified", [IBP, CrownIBP])
+def test_where_the_loss_changes_during_the_run_the_last_epoch_is_kept(
+    certified: type[Method], tiny_data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Early epochs of certified training are the most accurate ones, and certify nothing.
+    scripted(monkeypatch, [{"clean": value, "robust": value} for value in (0.9, 0.8, 0.7, 0.6)])
+    student = build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+    result = train(certified(student, eps=0.01), tiny_data, settings(), progress=False)  # type: ignore[call-arg]
+    assert (result.best["epoch"], result.best["metric"]) == (3, "last")
+    assert all("validation" in line for line in result.history)
+    assert Selection(FairARD(faithful()), tiny_data, settings()).metric == "last"
+
+
+def faithful() -> FaithfulDistillation:
+    student, teacher = (build_model("cnn_small", num_classes=3, shape=(1, 8, 8)) for _ in range(2))
+    return FaithfulDistillation(student, teacher, attack=ATTACK)
 
 
 def test_every_second_epoch_and_the_last_are_judged(tiny_data: Data) -> None:

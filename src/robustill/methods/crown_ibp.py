@@ -12,7 +12,7 @@ Differs: where the last layer on the box before it has a smaller bound than the 
     begins after the first epoch. The bounds are of the network in eval mode: batch norm enters with its running
     statistics.
 Settings: beta 0, kappa 0 (released) or 1/2; MNIST: Adam 5e-4, batch 256, 100 epochs, the radius rises during 60.
-    A step costs several of IBP until beta has reached 0. Keep the last epoch (training.selection.every = epochs).
+    A step costs several of IBP until beta has reached 0. The last epoch is kept.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from robustill.attacks import PGD
 from robustill.losses import cross_entropy
-from robustill.methods.base import Loss, Method
-from robustill.methods.ramp import Ramp
+from robustill.methods.base import Loss
+from robustill.methods.ramp import Ramp, Ramped
 from robustill.methods.worst_case import certified, worst_logits
 
 
-class CrownIBP(Method):
+class CrownIBP(Ramped):
     """Like IBP, but from tight bounds to loose ones, so that the network is not crushed in the beginning.
 
     Args:
@@ -59,15 +59,6 @@ class CrownIBP(Method):
         super().__init__()
         self.student, self.eps, self.kappa, self.beta = student, eps, kappa, beta
         self.rise = Ramp(warmup, ramp)
-
-    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
-        self.rise.begin_epoch(epoch, epochs)
-
-    def after_step(self) -> None:
-        self.rise.step()
-
-    def end_epoch(self) -> None:
-        self.rise.end_epoch()
 
     def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:
         """Return which labels are certain within the final radius."""

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from robustill.attacks import PGD, Objective
 from robustill.losses import kl_div, probabilities
 from robustill.methods.base import AdversarialMethod, Loss
-from robustill.methods.ramp import Ramp
+from robustill.methods.ramp import Ramp, Ramped
 from robustill.methods.worst_case import confidence_gap
 from robustill.models import Frozen
 
 
-class FaithfulDistillation(AdversarialMethod):
+class FaithfulDistillation(Ramped, AdversarialMethod):
     """Teacher and student compared where they differ most, and a bound of how much they can differ anywhere.
 
     Args:
@@ -77,15 +77,6 @@ class FaithfulDistillation(AdversarialMethod):
         self.lam, self.beta, self.cert_eps, self.confidence = lam, beta, cert_eps, confidence
         self.bounds, self.joint, self.surrogate = bounds, joint, surrogate
         self.rise = Ramp(warmup, ramp)
-
-    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
-        self.rise.begin_epoch(epoch, epochs)
-
-    def after_step(self) -> None:
-        self.rise.step()
-
-    def end_epoch(self) -> None:
-        self.rise.end_epoch()
 
     def inner(self, x: Tensor, y: Tensor) -> Objective:
         if self.confidence:

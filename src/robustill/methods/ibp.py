@@ -10,8 +10,8 @@ State: the steps of this epoch and of an epoch (the rise goes step by step, from
 Differs: the released ramp is in steps and may begin in the first epoch. The bounds are of the network in eval mode:
     batch norm enters with its running statistics.
 Settings: kappa 1/2; MNIST: eps 0.2 or 0.4, Adam 1e-3, x0.1 at 25 and 42 %, batch 100, 100 epochs, warm-up 2,000 steps
-    (1/30) and ramp 10,000 steps (1/6). Keep the last epoch (training.selection.every = epochs): an early one is
-    accurate and certifies nothing. With selection.eps the certified share of the validation images is logged.
+    (1/30) and ramp 10,000 steps (1/6). The last epoch is kept: an early one is accurate and certifies nothing. With
+    selection.eps the certified share of the validation images is logged.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from robustill.attacks import PGD
 from robustill.losses import cross_entropy
-from robustill.methods.base import Loss, Method
-from robustill.methods.ramp import Ramp
+from robustill.methods.base import Loss
+from robustill.methods.ramp import Ramp, Ramped
 from robustill.methods.worst_case import certified, worst_logits
 
 
-class IBP(Method):
+class IBP(Ramped):
     """Cross-entropy at the clean logits and at the worst ones that intervals cannot exclude.
 
     Args:
@@ -56,15 +56,6 @@ class IBP(Method):
         super().__init__()
         self.student, self.eps, self.kappa = student, eps, kappa
         self.rise = Ramp(warmup, ramp)
-
-    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
-        self.rise.begin_epoch(epoch, epochs)
-
-    def after_step(self) -> None:
-        self.rise.step()
-
-    def end_epoch(self) -> None:
-        self.rise.end_epoch()
 
     def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:
         """Return which labels are certain within the final radius."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.errors import InputError
+from robustill.methods.base import Method
 
 
 class Ramp(nn.Module):
@@ -80,3 +81,21 @@ class Ramp(nn.Module):
             self.per_epoch.copy_(self.steps)
             self.steps.zero_()
             self._per_epoch, self._steps = self._steps, 0
+
+
+class Ramped(Method):
+    """A method whose loss changes while `rise` does: students of different epochs do not compare, the last one counts.
+
+    `selection.metric = "auto"` keeps its last epoch.
+    """
+
+    rise: Ramp
+
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
+        self.rise.begin_epoch(epoch, epochs)
+
+    def after_step(self) -> None:
+        self.rise.step()
+
+    def end_epoch(self) -> None:
+        self.rise.end_epoch()

@@ -12,6 +12,7 @@ from robustill.attacks.share import sharing
 from robustill.data import Data, Split
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
+from robustill.methods.ramp import Ramped
 from robustill.training.processes import Processes
 from robustill.training.settings import Settings
 from robustill.training.watched import Watched
@@ -29,9 +30,10 @@ class Selection:
         self.processes = processes
         self.metric = settings.selection.metric
         if self.metric == "auto":
-            self.metric = "robust" if isinstance(method, AdversarialMethod) else "clean"
+            ramped = any(isinstance(module, Ramped) for module in method.modules())
+            self.metric = "last" if ramped else "robust" if isinstance(method, AdversarialMethod) else "clean"
         self.attack = _attack(method, settings)
-        if self.metric != "clean" and self.attack is None:
+        if self.metric in ("robust", "wra") and self.attack is None:
             raise InputError(f"selection.metric = {self.metric!r} needs a radius above 0", "set selection.eps")
         self.split, self.settings = data.validation, settings
         self.watched = Watched(data, settings)
@@ -49,7 +51,7 @@ class Selection:
         """Return the validation scores of `model` and whether they are the best so far (ties keep the earlier)."""
         assert self.split is not None
         scores = self._judge(model, self.split)
-        better = not self.best or scores[self.metric] > self.best[self.metric]
+        better = not self.best or self.metric == "last" or scores[self.metric] > self.best[self.metric]
         if better:
             self.best = {"epoch": epoch, "metric": self.metric, **scores}
         return scores, better

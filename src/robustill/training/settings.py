@@ -72,8 +72,10 @@ class AWPSettings(Table):
 class SelectionSettings(Table):
     """Which epoch's student is kept, judged on the validation split (never on the test set)."""
 
-    metric: Literal["auto", "robust", "clean", "wra"] = Field(
-        default="auto", description="auto: robust for methods with an adversary, clean for others"
+    metric: Literal["auto", "robust", "clean", "wra", "last"] = Field(
+        default="auto",
+        description="auto: robust for methods with an adversary, clean for others, and the last epoch where the loss "
+        "changes during the run (certified training)",
     )
     every: int = Field(default=1, ge=1, description="epochs between judgements; the last epoch is always judged")
     steps: int = Field(default=10, ge=1, description="PGD steps of the judging attack, each of a quarter of eps")
