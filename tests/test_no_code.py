@@ -64,8 +64,8 @@ def suspects(root: Path) -> set[tuple[str, str]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 found |= {(where, name_of(base)) for base in node.bases if name_of(base) in FORBIDDEN}
-            # Also where it is only named: it may be called under another name.
-            if isinstance(node, ast.Name | ast.Attribute):
+            # Also where it is only named: it may be called under another name. A field called so is no use of it.
+            if isinstance(node, ast.Name | ast.Attribute) and not isinstance(node.ctx, ast.Store):
                 first, dot, rest = name_of(node).partition(".")
                 name = known.get(first, first) + dot + rest
                 found |= {(where, name)} if name in FORBIDDEN else set()
@@ -100,6 +100,7 @@ def test_nothing_in_the_source_executes_a_file() -> None:
         ("import pickle as p\nx = p.load", "pickle.load"),
         ("eval(text)", "eval"),
         ("found = [exec]", "exec"),
+        ("class A:\n    compile: bool = compile", "compile"),
         ("import subprocess\nsubprocess.run(command, shell=True)", "subprocess.run"),
         ("import os\nos.system(text)", "os.system"),
         ("import importlib\nimportlib.import_module(name)", "importlib.import_module"),
