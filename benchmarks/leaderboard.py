@@ -44,12 +44,13 @@ stand in `studies/claims.toml` and were written before these cells were run.
 """
 
 
-def pages(board, claims, results):
-    """Return what the generated pages hold, by path."""
+def pages(board, claims, results, reading):
+    """Return what the generated pages hold, by path; `reading` is said by hand, below the numbers."""
     radii = sorted({row["eps"] for row in board["studies"].get("relative-calibration", {}).get("calibration", [])})
     text = to_markdown(board, claims)
     head = HEAD.format(radius=radii[len(radii) // 2] if radii else 0.05)
     first = text.replace("\n\n| claim |", "\n\n## Claims\n\n| claim |", 1)
+    first = f"{first.rstrip()}\n\n{reading}"
     index = "\n".join(
         f"- [{path.read_text(encoding='utf-8').splitlines()[0].removeprefix('# ')}]({path.name})"
         for path in sorted(results.glob("*.md"))
@@ -90,7 +91,8 @@ def main():
     if options.cells is not None:
         wanted[file] = written(gathered(options))
     board = json.loads(wanted.get(file) or file.read_text(encoding="utf-8"))
-    wanted |= pages(board, load_claims(options.studies / "claims.toml"), options.results)
+    reading = (options.studies / "reading.md").read_text(encoding="utf-8")
+    wanted |= pages(board, load_claims(options.studies / "claims.toml"), options.results, reading)
     for path, text in wanted.items():
         if options.check and (not path.exists() or path.read_text(encoding="utf-8") != text):
             sys.exit(f"{path} is not up to date: run python {sys.argv[0]}")
