@@ -67,9 +67,10 @@ class AttackView(nn.Module):
             # A convolution follows the layout of its weight, whatever that of its input.
             network.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)  # type: ignore[call-overload]
             self.refresh()
-        self._compute: Callable[[Tensor], Tensor] = self._own
+        # None where nothing is compiled: a view that held its own method would outlive its last user.
+        self._compiled = None
         if compile_for is not None and dtype is not None:
-            self._compute = Compiled(self._own, compile_for, _TOLERANCES[dtype])
+            self._compiled = Compiled(self._own, compile_for, _TOLERANCES[dtype])
         _evaluating(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class AttackView(nn.Module):
             with eval_mode(self._held[0]):
                 logits: Tensor = self._held[0](x)
             return logits
-        return self._compute(x)
+        return self._own(x) if self._compiled is None else self._compiled(x)
 
     def _own(self, x: Tensor) -> Tensor:
         assert self.network is not None
