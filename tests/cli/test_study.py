@@ -59,7 +59,8 @@ def test_a_study_runs_once(robustill: Robustill, file: Path, monkeypatch: pytest
     assert first.code == 0, first.err
     out = Path("runs/my-study")
     assert {path.name for path in out.iterdir()} == {
-        "cells", "costs.csv", "results.csv", "results.parquet", "study.log", "study.toml", "summary.json", "summary.md",
+        "cells", "costs.csv", "results.csv", "results.parquet", "results.svg", "study.log", "study.toml",
+        "summary.json", "summary.md",
     }  # fmt: skip
     assert "my-study: accuracy in %, student of the last epoch" in first.out
     assert "ETA" in first.err

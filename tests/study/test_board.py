@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from robustill.errors import CheckpointError
-from robustill.study import Study
+from robustill.study import Study, board_figures
 from robustill.study.board import collect, pack, unpack
+from robustill.study.board_figures import draw_board, draw_judged
 from robustill.study.claims import load_claims
 from robustill.study.judge import difference, judge
 from robustill.study.leaderboard import best_student, table, to_markdown
@@ -171,3 +172,27 @@ def test_the_projects_pages_are_what_its_file_gives() -> None:
     for page in (ROOT / "results" / "README.md", ROOT / "docs" / "leaderboard.md"):
         lines = page.read_text().splitlines()
         assert [line for line in text.splitlines() if line not in lines] == []
+
+
+def test_figures_show_rows_and_the_claims_that_were_measured(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    less = CLAIMS.replace('name = "a"', 'name = "b"').replace("SAAD | helps", "less").replace('"saad"', '"trades"')
+    other = CLAIMS.replace('name = "a"', 'name = "c"').replace("SAAD | helps", "nobody").replace('"saad"', '"none"')
+    path.write_text(CLAIMS + less.replace("claimed = 10.0", 'margin = 4.0\ndirection = "below"') + other)
+    board, claims = collect([study]), load_claims(path)
+    draw_board(board, claims, tmp_path / "board.svg")
+    drawn = (tmp_path / "board.svg").read_text()
+    for name in ("rslad", "saad", "trades", "AutoAttack less that of rslad, points"):
+        assert f"<!-- {name} -->" in drawn
+    draw_judged(board, claims, tmp_path / "claims.svg")
+    drawn = (tmp_path / "claims.svg").read_text()
+    assert "<!-- SAAD | helps -->" in drawn
+    assert "<!-- less -->" in drawn
+    assert "nobody" not in drawn
+    scaled = board_figures._scaled(claims.claims[1], {**judge(board, claims)[1], "status": "x"})
+    found = judge(board, claims)[1]["found"]
+    assert scaled["value"] == pytest.approx(-found["difference"] / 4)
+    assert scaled["interval"] == pytest.approx([-found["interval"][1] / 4, -found["interval"][0] / 4])
+    page = to_markdown(board, claims, "images")
+    assert re.findall(r"\]\(([^)]+)\)", page) == ["images/leaderboard.svg", "images/claims.svg"]
+    assert "](" not in to_markdown(board, claims)

@@ -73,7 +73,8 @@ def study(
     the running ones; the same command goes on.
 
     OUT gets results.csv and results.parquet (a row for each cell, student and attack), summary.json and summary.md
-    (means over seeds, differences to the baseline paired by seed), costs.csv and study.log.
+    (means over seeds, differences to the baseline paired by seed), results.svg, which draws them, costs.csv and
+    study.log.
 
     Example: robustill study studies/fashion-mnist-small.toml --jobs 2
     """  # fmt: skip
@@ -128,7 +129,10 @@ def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
         console.print(f"[bold red]not there:[/] {plain(each)}", highlight=False)
     if len(missing) > _LINES:
         console.print(f"and {len(missing) - _LINES} more; summary.md has them all", highlight=False)
-    console.print(f"{plain(str(opened.out))}: results.csv, results.parquet, summary.json, summary.md", highlight=False)
+    console.print(
+        f"{plain(str(opened.out))}: results.csv, results.parquet, results.svg, summary.json, summary.md",
+        highlight=False,
+    )
 
 
 def _print_search(opened: Study, found: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
     Raises:
         WriteError: The disk is full, or the folder cannot be written.
     """
+    from matplotlib import rc_context
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
@@ -27,6 +28,10 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
         text.set_parse_math(False)
         text.set_text(printable(text.get_text()))
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=dpi, format=path.suffix.removeprefix("."))
+    kind = path.suffix.removeprefix(".").lower()
+    # The same numbers make the same file: no date, and names of parts that are not drawn by lot.
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with rc_context({"svg.hashsalt": "robustill"}):
+        figure.savefig(drawn, dpi=dpi, format=kind, metadata=undated)
     make_folder(path.parent)
     write_whole(path, [drawn.getvalue()])

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustill.study.board import STANDARD
-from robustill.study.claims import ClaimsFile
+from robustill.study.claims import ClaimsFile, RuleTable
 from robustill.study.judge import difference, judge, verdicts
 from robustill.study.spread import spread
 
 MAIN, BASE = "leaderboard", "rslad"
+FIGURES = {
+    "leaderboard.svg": "Clean accuracy, AutoAttack accuracy, and its difference to RSLAD's, for every row",
+    "claims.svg": "What was measured of each claim, as a share of what would count",
+}
 Board = Mapping[str, Any]
 
 
@@ -31,13 +35,19 @@ def table(board: Board, rule_seeds: int, *, base: str = BASE, confidence: float 
         for student in ("best", "last"):
             for metric in ("clean", STANDARD, "wra"):
                 values = [statistics.fmean(each) for each in verdicts(board, MAIN, row, metric, student).values()]
-                entry[f"{metric} {student}"] = spread(values)
+                entry[f"{metric} {student}"] = {**spread(values), "values": values}
         entry["paired"] = None if row == base else difference(board, MAIN, row, base, STANDARD, "best", confidence)
         entry["seconds"] = statistics.median([each["seconds_per_epoch"] for each in cells])
         known = [each["validation"] for each in cells if each["validation"] is not None]
         entry["validation"] = statistics.fmean(known) if known else None
         found.append(entry)
     return sorted(found, key=lambda each: (each["seeds"] < rule_seeds, -each[f"{STANDARD} best"]["mean"]))
+
+
+def shown(board: Board, rule: RuleTable) -> list[dict[str, Any]]:
+    """Return the rows of `table` that are students: teachers of all have one seed and another architecture."""
+    rows = table(board, rule.seeds, confidence=rule.confidence)
+    return [row for row in rows if not row["row"].startswith("teacher_")]
 
 
 def best_student(board: Board, rows: Sequence[dict[str, Any]], confidence: float = 0.95) -> dict[str, Any] | None:
@@ -58,19 +68,23 @@ def best_student(board: Board, rows: Sequence[dict[str, Any]], confidence: float
     return {"row": first, "against": {name: each for name, each in against.items() if each is not None}}
 
 
-def to_markdown(board: Board, claims: ClaimsFile) -> str:
-    """Return the leaderboard, the best student and the claims as Markdown, without a heading of the page."""
+def to_markdown(board: Board, claims: ClaimsFile, images: str | None = None) -> str:
+    """Return the best student, the leaderboard and the claims as Markdown, without a heading of the page.
+
+    Args:
+        board: Of `collect`.
+        claims: Judged on it.
+        images: Folder, seen from the page, of leaderboard.svg and claims.svg; None for a page without figures.
+    """
     rule = claims.rule
-    # Teachers of all students have one seed and another architecture.
-    rows = [
-        row for row in table(board, rule.seeds, confidence=rule.confidence) if not row["row"].startswith("teacher_")
-    ]
-    lines = _leaders(rows, _agreements(board), rule.seeds)
-    lines += ["", *_best(best_student(board, [r for r in rows if r["seeds"] >= rule.seeds], rule.confidence))]
-    return "\n".join([*lines, "", *_claims(board, claims)]) + "\n"
+    rows = shown(board, rule)
+    best = best_student(board, [r for r in rows if r["seeds"] >= rule.seeds], rule.confidence)
+    figures = ["" if images is None else f"![{says}]({images}/{name})" for name, says in FIGURES.items()]
+    parts = [_best(best), figures[0], _leaders(rows, _agreements(board), rule.seeds), _against(best)]
+    return "\n\n".join(filter(None, [*parts, "## Claims", figures[1], _claims(board, claims)])) + "\n"
 
 
-def _leaders(rows: Sequence[dict[str, Any]], agreement: Mapping[str, str], wanted: int) -> list[str]:
+def _leaders(rows: Sequence[dict[str, Any]], agreement: Mapping[str, str], wanted: int) -> str:
     head = ["row", "seeds", "clean", "AutoAttack", "WRA", "clean (last)", "AutoAttack (last)"]
     head += [f"AutoAttack - {BASE} [95%]", "agreement certified", "s / epoch"]
     lines = [_line(head), _line(["---"] * len(head))]
@@ -83,7 +97,7 @@ def _leaders(rows: Sequence[dict[str, Any]], agreement: Mapping[str, str], wante
     few = [row["row"] for row in rows if row["seeds"] < wanted]
     if few:
         lines += ["", f"Not all of {wanted} seeds yet: {', '.join(few)}."]
-    return lines
+    return "\n".join(lines)
 
 
 def _agreements(board: Board) -> dict[str, str]:
@@ -97,20 +111,25 @@ def _agreements(board: Board) -> dict[str, str]:
     return {run: f"{statistics.fmean(values):.1f}" for run, values in found.items()}
 
 
-def _best(found: dict[str, Any] | None) -> list[str]:
+def _best(found: dict[str, Any] | None) -> str:
     if found is None or not found["against"]:
-        return ["**The best student**: not measured yet."]
+        return "**The best student**: not measured yet."
     nearest = min(found["against"].values(), key=lambda each: each["difference"])
     name = next(name for name, each in found["against"].items() if each is nearest)
     beats = all(each["interval"] is not None and each["interval"][0] > 0 for each in found["against"].values())
     says = "beats every row without a teacher" if beats else "does not beat every row without a teacher"
     text = f"**The best student**, chosen on validation images: {found['row']}. It {says}"
-    lines = [f"{text}; the nearest is {name}: {_interval(nearest)} points of AutoAttack accuracy.", ""]
-    lines += [_line(["less", "AutoAttack, points [95%]"]), _line(["---"] * 2)]
-    return lines + [_line([name, _interval(each)]) for name, each in found["against"].items()]
+    return f"{text}; the nearest is {name}: {_interval(nearest)} points of AutoAttack accuracy."
 
 
-def _claims(board: Board, claims: ClaimsFile) -> list[str]:
+def _against(found: dict[str, Any] | None) -> str:
+    if found is None or not found["against"]:
+        return ""
+    lines = [_line([f"{found['row']} less", "AutoAttack, points [95%]"]), _line(["---"] * 2)]
+    return "\n".join(lines + [_line([name, _interval(each)]) for name, each in found["against"].items()])
+
+
+def _claims(board: Board, claims: ClaimsFile) -> str:
     head = ["claim", "measured [95%]", "would count", "seeds", "status", "source"]
     lines = [_line(head), _line(["---"] * len(head))]
     for claim, each in zip(claims.claims, judge(board, claims), strict=True):
@@ -119,7 +138,7 @@ def _claims(board: Board, claims: ClaimsFile) -> list[str]:
         seeds = "-" if found is None else str(len(found["seeds"])) if "seeds" in found else f"{found['n']} families"
         counts = f"{each['margin'] * (1 if claim.direction == 'above' else -1) or 0:g}"
         lines.append(_line([claim.says, measured, counts, seeds, each["status"], claim.source]))
-    return lines
+    return "\n".join(lines)
 
 
 def _percent(found: dict[str, Any]) -> str:

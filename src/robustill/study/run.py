@@ -12,7 +12,7 @@ from typing import Any
 
 from robustill.errors import RobustillError
 from robustill.recipe.files import read_toml
-from robustill.study import curves, landscapes, results
+from robustill.study import results
 from robustill.study.cells import Cell, Cells
 from robustill.study.files import load_study, to_toml
 from robustill.study.folder import Store
@@ -23,8 +23,9 @@ from robustill.study.ranking import rank
 from robustill.study.ray_runner import Ray
 from robustill.study.schedule import BLOCKED, BROKEN, DONE, QUEUED, Job, Runner, Schedule, jobs_of
 from robustill.study.search import Trial, best, search
-from robustill.study.summary import summarize, to_markdown
+from robustill.study.summary import summarize
 from robustill.study.table import StudyTable
+from robustill.study.tables import write_tables
 from robustill.writing import make_folder, write_json, write_whole
 
 
@@ -79,11 +80,10 @@ class Study:
         self._prepare()
         try:
             self._run(cells, way or Way())
+            if self.table.ranking is not None:
+                rank(self.cells, self.store, self.table.ranking, self.out / "ranking")
         finally:
             summary = self.write()
-        asked = self.table.ranking
-        if asked is not None:
-            rank(self.cells, self.store, asked, self.out / "ranking")
         return summary
 
     def search(self, way: Way | None = None) -> dict[str, Any]:
@@ -110,36 +110,10 @@ class Study:
         Raises:
             RobustillError: They cannot be written.
         """
+        make_folder(self.out)
         cells = self.rows()
-        rows = results.rows(cells, self.store)
-        table = self.table
-        summary = summarize(
-            rows, name=table.name, title=table.title, baselines=self.cells.baselines(), missing=self._missing(cells)
-        )
-        calibration = results.calibration_rows(cells, self.store)
-        results.write_csv(rows, self.out / "results.csv")
-        results.write_parquet(rows, self.out / "results.parquet")
-        if calibration:
-            results.write_csv(calibration, self.out / "calibration.csv")
-        else:
-            (self.out / "calibration.csv").unlink(missing_ok=True)
-        results.write_csv(results.cost_rows(cells, self.store), self.out / "costs.csv")
-        self._draw(cells)
-        write_json(summary, self.out / "summary.json")
-        write_whole(self.out / "summary.md", [to_markdown(summary).encode()])
-        return summary
-
-    def _draw(self, cells: Sequence[Cell]) -> None:
-        """Write the tables and figures that a study asks for beside its results."""
-        asked = self.table.curves
-        if asked is not None:
-            terms = [term for panel in asked.panels for term in panel]
-            rows = curves.curve_rows(cells, self.store, terms, asked.runs)
-            results.write_csv(rows, self.out / "curves.csv")
-            curves.draw(rows, asked.panels, self.out / "curves.svg")
-        if self.table.landscape is not None:
-            results.write_csv(landscapes.landscape_rows(cells, self.store), self.out / "landscape.csv")
-            landscapes.draw(cells, self.store, self.out / "landscape.svg")
+        missing = self._missing(cells)
+        return write_tables(self.table, cells, self.store, self.out, baselines=self.cells.baselines(), missing=missing)
 
     def rows(self) -> list[Cell]:
         """Return a cell for each row and seed; a teacher that several rows share is one cell, not several."""

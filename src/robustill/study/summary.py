@@ -90,7 +90,7 @@ def to_markdown(summary: dict[str, Any]) -> str:
     for student, says in (("best", "Student chosen on the validation split"), ("last", "Student of the last epoch")):
         columns, rows = table(summary, student)
         if rows:
-            lines += ["", f"## {says}", "", _row(columns), _row(["---"] * len(columns)), *map(_row, rows)]
+            lines += ["", f"## {says}", "", markdown_table(columns, rows)]
     if summary["missing"]:
         lines += ["", "## Not there", "", *(f"- {_text(each)}" for each in summary["missing"])]
     return "\n".join(lines) + "\n"
@@ -126,6 +126,11 @@ def _difference(found: dict[str, Any] | None) -> list[str]:
         text += " [{:+.2f}, {:+.2f}]".format(*(100 * end for end in found["interval"]))
     p = "-" if found["p"] is None else f"{found['p']:.3g}"
     return [text, p, f"{found['p_sign_flip']:.3g}"]
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, with what would be markup as plain text."""
+    return "\n".join(map(_row, (columns, ["---"] * len(columns), *rows)))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -1,0 +1,86 @@
+"""The tables and figures of a study: everything in its folder that follows from its finished cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from robustill.study import curves, landscapes, results
+from robustill.study.cells import Cell
+from robustill.study.folder import Store
+from robustill.study.sections import calibration_section, figure_section, landscape_section
+from robustill.study.standings import draw
+from robustill.study.summary import summarize, to_markdown
+from robustill.study.table import StudyTable
+from robustill.writing import write_json, write_whole
+
+Rows = list[dict[str, Any]]
+
+
+def write_tables(
+    table: StudyTable,
+    cells: Sequence[Cell],
+    store: Store,
+    out: Path,
+    *,
+    baselines: Mapping[str, str],
+    missing: Sequence[str],
+) -> dict[str, Any]:
+    """Write what the finished cells hold; return the summary.
+
+    Args:
+        table: The study's file.
+        cells: One for each row and seed.
+        store: Where they live.
+        out: Folder of the tables.
+        baselines: For each row that is compared with another one, that other one.
+        missing: Cells without a result, with the reason.
+
+    Raises:
+        RobustillError: Something cannot be written.
+    """
+    rows = results.rows(cells, store)
+    summary = summarize(rows, name=table.name, title=table.title, baselines=baselines, missing=missing)
+    results.write_csv(rows, out / "results.csv")
+    results.write_parquet(rows, out / "results.parquet")
+    results.write_csv(results.cost_rows(cells, store), out / "costs.csv")
+    calibration = results.calibration_rows(cells, store)
+    _write_or_remove(calibration, out / "calibration.csv")
+    walked = landscapes.landscape_rows(cells, store) if table.landscape is not None else []
+    _write_or_remove(walked, out / "landscape.csv")
+    figures = _figures(table, cells, store, out, summary)
+    parts = [calibration_section(calibration), landscape_section(walked), figure_section(figures)]
+    write_json(summary, out / "summary.json")
+    write_whole(out / "summary.md", ["\n".join([to_markdown(summary), *filter(None, parts)]).encode()])
+    return summary
+
+
+def _figures(
+    table: StudyTable, cells: Sequence[Cell], store: Store, out: Path, summary: dict[str, Any]
+) -> dict[str, str]:
+    """Draw what there is; return the names of the files with what they show."""
+    found = {}
+    if len(summary["runs"]) > 1:
+        draw(summary, {cell.variant.name for cell in cells if cell.recipe.teachers}, out / "results.svg")
+        found["results.svg"] = "Where the students stand; dots are seeds, bars their means"
+    if table.curves is not None:
+        terms = [term for panel in table.curves.panels for term in panel]
+        rows = curves.curve_rows(cells, store, terms, table.curves.runs)
+        results.write_csv(rows, out / "curves.csv")
+        curves.draw(rows, table.curves.panels, out / "curves.svg")
+        found["curves.svg"] = "Terms of training; a line for each seed"
+    if table.landscape is not None:
+        landscapes.draw(cells, store, out / "landscape.svg")
+        found["landscape.svg"] = "The adversarial loss around the first seed's students"
+    if (out / "ranking" / "ranking.svg").is_file():
+        found["ranking/ranking.svg"] = "Students over their teachers' entropy on the unlearnable set"
+    return {name: says for name, says in found.items() if (out / name).is_file()}
+
+
+def _write_or_remove(rows: Rows, path: Path) -> None:
+    """A table without rows is no table: an older one must not look like a result."""
+    if rows:
+        results.write_csv(rows, path)
+    else:
+        path.unlink(missing_ok=True)
