@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from robustill.study import Study
+from robustill.study import Study, standings
 from robustill.study.schedule import Schedule, jobs_of
 from robustill.study.sections import calibration_section, figure_section, landscape_section
 from tests.study.small import TEACHERS, Inline, Silent, opened, pretend
@@ -33,6 +34,24 @@ def test_the_page_shows_the_figure_that_lies_beside_it(study: Study) -> None:
     study.write()
     assert (study.out / "results.svg").read_text() == drawn
     assert (study.out / "summary.md").read_text() == text
+
+
+def test_the_figure_has_the_numbers_of_the_summary(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(standings, "draw_standing", lambda *args, **options: found.append((*args, options)))
+    summary = study.write()
+    rows, path, options = found[0]
+    assert (path, options) == (study.out / "results.svg", {"attack": "worst case", "base": "robust"})
+    by_name = {row.name: row for row in rows}
+    assert {name: row.taught for name, row in by_name.items()} == {"rslad": True, "robust": False, "clean": False}
+    best = summary["runs"]["rslad"]["best"]
+    assert by_name["rslad"].robust == [100 * each for each in best["robust"]["seeds"].values()]
+    assert by_name["rslad"].clean == [100 * each for each in best["clean"]["seeds"].values()]
+    pair = {"difference": 0.02, "interval": [-0.01, 0.05]}
+    summary["paired"]["rslad"]["best"]["robust"] = pair
+    standings.draw({**summary, "baselines": {"rslad": "robust", "clean": "rslad"}}, (), path)
+    row, base = next(row for row in found[1][0] if row.name == "rslad"), found[1][2]["base"]
+    assert (row.less, row.interval, row.taught, base) == (2.0, [-1.0, 5.0], False, "its base")
 
 
 def test_calibration_over_seeds_by_radius() -> None:
