@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robustill.data import Data
 from robustill.errors import InputError, RobustillError
 from robustill.evaluation import Evaluation, evaluate, helpers
-from robustill.runs import _processes
+from robustill.runs.evaluate import _processes
 from tests.evaluation.conftest import Brightness
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustill.runs import flatten
+from robustill.recipe.files import flatten
 from robustill.study.cells import Cell
 from robustill.study.folder import Store
 

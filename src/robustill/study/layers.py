@@ -12,10 +12,9 @@ from typing import Any
 
 from robustill.errors import RecipeError, RobustillError
 from robustill.recipe import Recipe, parse_recipe
-from robustill.recipe.files import find_recipe, read_toml, shipped_recipes
+from robustill.recipe.files import find_recipe, flatten, read_toml, shipped_recipes
 from robustill.recipe.method import Plan, check_teachers, plan
 from robustill.recipe.tables import AttackTable
-from robustill.runs import flatten
 from robustill.study.files import MOST, named
 from robustill.study.paths import check_path, check_paths
 from robustill.study.table import Resources, RunTable, StudyTable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from robustill.errors import InputError, MissingExtraError, RecipeError
+from robustill.recipe.files import flatten
 from robustill.recipe.mistakes import explain
-from robustill.runs import flatten
 from robustill.study.cells import Cell, Cells
 from robustill.study.folder import Store
 from robustill.study.layers import Variant, label
