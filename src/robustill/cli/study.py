@@ -118,11 +118,12 @@ def _print_plan(opened: Study, jobs: dict[str, Job], json_out: bool) -> None:
 
 
 def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
-    from robustill.study.summary import students, table
+    from robustill.study.summary import optional, students, table
 
     for student in students(summary):
         columns, rows = table(summary, student)
-        print_table(f"{opened.table.name}: accuracy in %, {_STUDENTS[student]}", columns, rows)
+        title = f"{opened.table.name}: accuracy in %, {_STUDENTS[student]}"
+        print_table(title, columns, rows, optional=optional(summary, student))
     console = Console(soft_wrap=True)
     missing = summary["missing"]
     for each in missing[:_LINES]:

@@ -84,6 +84,13 @@ def table(summary: dict[str, Any], student: str) -> tuple[list[str], list[list[s
     return columns, rows
 
 
+def optional(summary: dict[str, Any], student: str) -> list[str]:
+    """Return the columns of `table` that one can do without, the least needed first."""
+    attacks = [attack for attack in _attacks(summary, student) if attack != WRA]
+    # Clean and the last one, which rows are compared by, stay.
+    return ["p (sign flip)", "p (t)", *map(_called, attacks[1:-1]), "seeds", _called(WRA)]
+
+
 def to_markdown(summary: dict[str, Any]) -> str:
     """Return `summary.md`."""
     lines = [f"# {summary['title'] or summary['study']}", "", _NOTE]
