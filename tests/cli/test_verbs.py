@@ -1,5 +1,6 @@
 """Help, lists, and what holds for every verb."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -30,6 +31,16 @@ def test_every_verb_explains_itself(verb: str, robustill: Robustill) -> None:
     assert outcome.code == 0
     assert f" {verb} [OPTIONS]" in outcome.out
     assert "--help" in outcome.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_fills_its_lines(verb: str, robustill: Robustill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = robustill(verb, "--help").out.partition("╭")[0].strip()
+    for paragraph in words.split("\n" + " " * 80 + "\n"):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        for line, following in itertools.pairwise(lines):
+            assert len(line) + 1 + len(following.split()[0]) > 78, line
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Annotated, Any
@@ -20,6 +21,14 @@ class _Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            # Lines as long as the source's break a second time in a terminal of another width.
+            parts = inspect.cleandoc(command.help).split("\n\n")
+            command.help = "\n\n".join(" ".join(part.splitlines()) for part in parts)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
