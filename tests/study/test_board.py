@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from robustill.errors import CheckpointError
 from robustill.study import Study, board_figures
+from robustill.study import board as board_module
 from robustill.study.board import collect, pack, unpack
 from robustill.study.board_figures import draw_board, draw_judged
 from robustill.study.claims import load_claims
@@ -196,3 +197,60 @@ def test_figures_show_rows_and_the_claims_that_were_measured(study: Study, tmp_p
     page = to_markdown(board, claims, "images")
     assert re.findall(r"\]\(([^)]+)\)", page) == ["images/leaderboard.svg", "images/claims.svg"]
     assert "](" not in to_markdown(board, claims)
+
+
+RANKED = """
+[[claims]]
+name = "last"
+says = "foretold"
+source = "paper"
+study = "entropy"
+run = "student"
+metric = "ranking:last"
+margin = 0.5
+unit = "rho"
+
+[[claims]]
+name = "gap"
+says = "overfits"
+source = "paper"
+study = "entropy"
+run = "student"
+metric = "ranking:gap"
+direction = "below"
+margin = 0.5
+unit = "rho"
+"""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rho", "p", "interval", "seeds", "status"),
+    [
+        ("last", 0.8, 0.01, [0.2, 0.9], 3, "reproduced"),
+        ("last", 0.8, 0.01, [0.2, 0.9], 2, "not measured"),
+        ("last", 0.6, 0.07, [-0.2, 0.9], 3, "undecided at this size"),
+        ("last", 0.1, 0.7, [-0.6, 0.4], 3, "not reproduced"),
+        ("last", -0.8, 0.01, [-0.9, -0.2], 3, "not reproduced"),
+        ("gap", -0.8, 0.01, [-0.9, -0.2], 3, "reproduced"),
+        ("gap", 0.8, 0.01, [0.2, 0.9], 3, "not reproduced"),
+        ("gap", -0.3, 0.4, [-0.8, 0.6], 3, "undecided at this size"),
+    ],
+)
+def test_a_rank_correlation_is_judged_by_all_orders_of_families(
+    outcome: str, rho: float, p: float, interval: list[float], seeds: int, status: str, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "claims.toml", tmp_path / "ranking.json"
+    path.write_text(RANKED)
+    families = {"rho": rho, "p": p, "teachers": 8}
+    row = {"outcome": outcome, "rho": 0.0, "p": 1.0, "interval": interval, "families": families}
+    scores = {"0": 0.5, "1": 0.6, "2": 0.7}
+    students = {"a": {"last": scores}, "b": {"last": dict(list(scores.items())[:seeds])}}
+    rows = [{**row, "criterion": criterion} for criterion in ("contrast", "unlearnable")]
+    out.write_text(json.dumps({"students": students, "validation": rows}))
+    ranking = board_module._ranking(out)
+    assert [each["criterion"] for each in ranking] == ["unlearnable"]
+    judged = {each["claim"]: each for each in judge({"studies": {"entropy": {"ranking": ranking}}}, load_claims(path))}
+    assert judged[outcome]["status"] == status
+    assert judged["gap" if outcome == "last" else "last"]["status"] == "not measured"
+    if seeds == 3:
+        assert judged[outcome]["found"] == {"difference": rho, "interval": interval, "p": p, "n": 8}

@@ -57,33 +57,21 @@ def draw_standing(rows: Sequence[Standing], path: Path, *, attack: str, base: st
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    count = 2 if base is None else 3
-    lost = {row.name for row in rows if 2 * _robust(row) < max(map(_robust, rows))}
-    figure = Figure(figsize=(2 + 2.9 * count, 1.5 + 0.24 * max(len(rows), 2)), layout="constrained")
-    panels = figure.subplots(1, count, sharey=True)
+    titles = ["clean accuracy, %", f"{attack}, %"]
+    titles += [] if base is None else [f"{attack} less that of {base}, points"]
+    figure = Figure(figsize=(2 + 2.9 * len(titles), 1.5 + 0.24 * max(len(rows), 2)), layout="constrained")
+    panels = figure.subplots(1, len(titles), sharey=True)
+    best = max(map(_robust, rows))
     for place, row in enumerate(rows):
-        color = _TAUGHT if row.taught else _ALONE
-        _seeds(panels[0], place, row.clean, color)
-        if row.name in lost:
-            # One student without any robustness would press all others into a corner.
-            panels[1].annotate(
-                f"← {_robust(row):.1f}", (0.01, place), xycoords=("axes fraction", "data"), color=color, fontsize=8,
-                va="center",
-            )  # fmt: skip
-            continue
-        _seeds(panels[1], place, row.robust, color)
-        if base is not None and row.less is not None:
-            _difference(panels[2], place, row.less, row.interval, color)
-    titles = ("clean accuracy, %", f"{attack}, %", f"{attack} less that of {base}, points")
-    for axes, title in zip(panels, titles, strict=False):
+        _draw_row(panels, place, row, lost=2 * _robust(row) < best)
+    for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=9)
         axes.grid(alpha=0.3)
     if base is not None:
         panels[2].axvline(0, color="0.4", linewidth=0.9)
     panels[0].set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    kinds = {row.taught for row in rows}
-    if len(kinds) == 2:
+    if len({row.taught for row in rows}) == 2:
         says = {_TAUGHT: "with a teacher or peer", _ALONE: "without"}
         handles = [Line2D([], [], marker="o", ls="", color=color, label=text) for color, text in says.items()]
         figure.legend(handles=handles, fontsize=8, ncols=2, loc="outside lower center")
@@ -118,6 +106,21 @@ def draw_claims(claims: Sequence[Mapping[str, object]], path: Path) -> None:
     handles = [Line2D([], [], marker="o", ls="-", color=color, label=text) for text, color in says.items()]
     figure.legend(handles=handles, fontsize=8, ncols=3, loc="outside lower center")
     save_figure(figure, path)
+
+
+def _draw_row(panels: Sequence[Axes], place: int, row: Standing, *, lost: bool) -> None:
+    color = _TAUGHT if row.taught else _ALONE
+    _seeds(panels[0], place, row.clean, color)
+    if lost:
+        # One student without any robustness would press all others into a corner.
+        panels[1].annotate(
+            f"← {_robust(row):.1f}", (0.01, place), xycoords=("axes fraction", "data"), color=color, fontsize=8,
+            va="center",
+        )  # fmt: skip
+        return
+    _seeds(panels[1], place, row.robust, color)
+    if len(panels) > 2 and row.less is not None:
+        _difference(panels[2], place, row.less, row.interval, color)
 
 
 def _robust(row: Standing) -> float:

@@ -68,7 +68,10 @@ def _study(study: Study, rows: Sequence[Cell], finished: Sequence[Cell], curves:
 
 def _ranking(path: Path) -> list[dict[str, Any]]:
     found = read_json(path)
-    return [] if found is None else [each for each in found["validation"] if each["criterion"] == "unlearnable"]
+    if found is None:
+        return []
+    seeds = min(len(each["last"]) for each in found["students"].values())
+    return [{**each, "seeds": seeds} for each in found["validation"] if each["criterion"] == "unlearnable"]
 
 
 def _cell(cell: Cell, store: Store) -> dict[str, Any]:

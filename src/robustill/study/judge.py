@@ -52,7 +52,7 @@ def judge(board: Board, claims: ClaimsFile) -> list[dict[str, Any]]:
     for claim in claims.claims:
         margin = claims.margin(claim)
         if claim.metric.startswith("ranking:"):
-            found.append(_ranked(board, claim, margin))
+            found.append(_ranked(board, claim, margin, claims.rule.seeds))
             continue
         each = _difference(board, claim, claims)
         says = status(each, claim.direction, margin, claims.rule.seeds)
@@ -86,11 +86,11 @@ def _values(board: Board, claim: ClaimTable, row: str, metric: str) -> dict[int,
     return {each["seed"]: each[column] for each in at}
 
 
-def _ranked(board: Board, claim: ClaimTable, margin: float) -> dict[str, Any]:
+def _ranked(board: Board, claim: ClaimTable, margin: float, seeds: int) -> dict[str, Any]:
     """A rank correlation has its own test: all orders of the families."""
     outcome = claim.metric.partition(":")[2]
     rows = board["studies"].get(claim.study, {}).get("ranking", [])
-    found = next((each for each in rows if each["outcome"] == outcome), None)
+    found = next((each for each in rows if each["outcome"] == outcome and each["seeds"] >= seeds), None)
     if found is None:
         return {"claim": claim.name, "found": None, "margin": margin, "status": status(None, "above", margin, 1)}
     families, sign = found["families"] or found, 1 if claim.direction == "above" else -1
