@@ -1,0 +1,161 @@
+"""Evaluate what a run folder holds, or any model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustill.errors import InputError, RecipeError
+from robustill.recipe import Recipe, load_recipe
+from robustill.writing import make_folder
+
+if TYPE_CHECKING:
+    import torch
+
+    from robustill.data import Data
+    from robustill.evaluation import Evaluation
+
+
+def evaluate_target(
+    target: str,
+    *,
+    attacks: str | None = None,
+    data: str | None = None,
+    root: str | None = None,
+    eps: float | None = None,
+    norm: str | None = None,
+    split: str = "test",
+    images: int | None = None,
+    eps_grid: Sequence[float] = (),
+    transfer_from: str | None = None,
+    checks: bool = True,
+    precision: str = "auto",
+    last: bool = False,
+    batch_size: int = 256,
+    seed: int = 0,
+    threads: int | None = None,
+    processes: int | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+) -> Evaluation:
+    """Evaluate a run folder or any model source; what is left out comes from the run's recipe.
+
+    Args:
+        target: Run folder, file, or another source that `load_model` takes.
+        attacks: Comma-separated names.
+        data: Data set; with `root`.
+        root: Folder of the data set.
+        eps: Radius.
+        norm: `"Linf"` or `"L2"`.
+        split: Part of the data.
+        images: Only so many, as many of each class, drawn by `seed`.
+        eps_grid: Radii for a curve of the worst case over the attacks.
+        transfer_from: Another run folder or model source, whose adversarial examples are tried too.
+        checks: Look for signs that the attacks were fooled.
+        precision: What searches run in: auto, float32 or bfloat16.
+        last: Take the run's last student instead of the selected one.
+        batch_size: Images per batch.
+        seed: Seed of the random starts.
+        threads: CPU threads, 0 for PyTorch's choice; as the run trained when left out.
+        processes: Processes that share the images on the CPU; for AutoAttack one per core when left out.
+        device: Where to compute.
+        out: Folder of `evaluation.json`; the run folder (its `last/` for the last student) when left out.
+
+    Raises:
+        InputError: Neither the run nor the arguments say which data or radius.
+
+    >>> model = "robustill:digits_mtard_cnn-small"
+    >>> found = evaluate_target(model, data="digits", eps=0.1, attacks="fgsm", images=50, checks=False)
+    >>> found.accuracy() <= found.accuracy("clean")
+    True
+    """
+    from robustill.evaluation import evaluate, is_first, part
+    from robustill.models import load_model
+    from robustill.report import draw_curve
+    from robustill.training.device import cpu_threads, find_device
+
+    place, folder = find_device(device), Path(target)
+    # Binds this process to a GPU of its own where several were launched.
+    part(place)
+    recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
+    if recipe is None and (data is None or eps is None):
+        raise InputError(
+            f"{target} is not a run folder, so nothing says which data and radius", "give --data and --eps"
+        )
+    found = run_data(recipe, data, root)
+    source = str(folder / "student_last.safetensors") if last and folder.is_dir() else target
+    model, surrogate = (
+        None if name is None else load_model(name, num_classes=found.num_classes, shape=found.shape)
+        for name in (source, transfer_from)
+    )
+    assert model is not None
+    if out is None and folder.is_dir():
+        out = folder / "last" if last else folder
+    if out is not None:
+        make_folder(out)
+    names = _attacks(attacks, recipe)
+    if threads is None:
+        threads = recipe.training.threads if recipe is not None else 0
+    with cpu_threads(threads):
+        result = evaluate(
+            model.to(place),
+            found,
+            eps=eps if eps is not None else _recipe_eps(recipe),
+            norm=run_norm(norm, recipe),  # type: ignore[arg-type]
+            attacks=names,
+            split=split,
+            images=images,
+            eps_grid=eps_grid,
+            transfer_from=surrogate,
+            checks=checks,
+            precision=precision,  # type: ignore[arg-type]
+            batch_size=batch_size,
+            seed=seed,
+            processes=processes if processes is not None else _processes(names, place),
+            out=out,
+        )
+    if result.curve is not None and out is not None and is_first():
+        draw_curve(result.to_json(), out / "curve.svg")
+    return result
+
+
+def run_data(recipe: Recipe | None, data: str | None = None, root: str | None = None) -> Data:
+    """Return the data set that is named, or else the recipe's."""
+    from robustill.data import load_data
+
+    changes: dict[str, Any] = {} if root is None else {"root": root}
+    if data is not None:
+        return load_data(data, **changes)
+    if recipe is None:
+        raise InputError("nothing says which data", "give --data")
+    return recipe.data_set(**changes)
+
+
+def _recipe_eps(recipe: Recipe | None) -> float:
+    if recipe is None:
+        raise RecipeError("no radius", "give --eps")
+    return recipe.eps()
+
+
+def run_norm(norm: str | None, recipe: Recipe | None) -> str:
+    """Return the norm that is named, or else the recipe's."""
+    chosen = norm or (recipe.evaluation.norm if recipe is not None else "Linf")
+    if chosen not in ("Linf", "L2"):
+        raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
+    return chosen
+
+
+def _processes(attacks: tuple[str, ...], place: torch.device) -> int:
+    """Return one process per core, up to eight, where AutoAttack runs on a CPU without a launcher, else one."""
+    if "autoattack" not in attacks or place.type != "cpu" or "WORLD_SIZE" in os.environ:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def _attacks(attacks: str | None, recipe: Recipe | None) -> tuple[str, ...]:
+    if attacks is not None:
+        return tuple(name.strip() for name in attacks.split(",") if name.strip())
+    return recipe.evaluation.attacks if recipe is not None else ("fgsm", "pgd20", "cw")
