@@ -7,8 +7,8 @@
 Writes `results/leaderboard.json` (a verdict for every image, student and seed), from that and `studies/claims.toml`
 alone `results/README.md`, `docs/leaderboard.md` and their figures, and with `--cells` each study's own tables and
 figures to `results/studies`. `--check` changes nothing and fails where a page is not what the file gives, or, with
-`--cells`, where the file is not what the cells hold; figures, which another version of matplotlib draws otherwise, are
-not compared.
+`--cells`, where the file is not what the cells hold; figures, which another version of matplotlib draws otherwise, and
+the studies' own tables are not compared.
 """
 
 import argparse
@@ -68,7 +68,6 @@ def pages(board, claims, results, reading):
         for path in [results / "studies" / name / "summary.md"]
         if path.is_file()
     ]
-
     texts = [f"{to_markdown(board, claims, images)}\n{reading}" for images in ("../docs/images", "images")]
     readme = f"{head}\n## Leaderboard\n\n{texts[0]}"
     readme += "\n## The studies, with all attacks\n\n" + "\n".join(own)

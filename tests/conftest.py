@@ -2,11 +2,11 @@
 
 import signal
 
-import numpy as np
 import pytest
 import torch
 
 from robustill.data import Data
+from tests.striped import striped
 
 torch.set_num_threads(1)
 
@@ -18,13 +18,4 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture
 def tiny_data() -> Data:
     """120 training and 40 test images, 1x8x8, three classes: a bright third of the image names the class."""
-    generator = np.random.default_rng(0)
-
-    def part(n: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.arange(n) % 3
-        images = generator.integers(0, 90, (n, 1, 8, 8))
-        for k, label in enumerate(labels):
-            images[k, 0, 3 * label : 3 * label + 2] += 150
-        return images.astype(np.uint8), labels.astype(np.int64)
-
-    return Data.from_arrays(part(120), part(40), validation=0.2, class_names=["top", "middle", "bottom"])
+    return striped(120, 40, class_names=["top", "middle", "bottom"])

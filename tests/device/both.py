@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -31,6 +30,7 @@ from robustill.training.run import Run
 from tests.device.far import Far, far_device, register
 from tests.methods.test_contract import build
 from tests.methods.tiny import batch, gradients
+from tests.striped import striped
 
 CPU = torch.device("cpu")
 SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 20, "threads": 1, "device": "cpu"}
@@ -125,17 +125,7 @@ def walked(device: torch.device, folder: Path) -> Any:
 
 
 def data() -> Data:
-    """Return 60 images like those of the fixture `tiny_data`."""
-    generator = np.random.default_rng(0)
-
-    def part(n: int) -> tuple[Any, Any]:
-        labels = np.arange(n) % 3
-        images = generator.integers(0, 90, (n, 1, 8, 8))
-        for k, label in enumerate(labels):
-            images[k, 0, 3 * label : 3 * label + 2] += 150
-        return images.astype(np.uint8), labels.astype(np.int64)
-
-    return Data.from_arrays(part(60), part(20), validation=0.2)
+    return striped(60, 20)
 
 
 def network(seed: int) -> nn.Module:

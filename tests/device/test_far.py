@@ -12,14 +12,7 @@ from typing import Any
 
 import pytest
 
-from robustill.methods import METHODS
-
-CASES = (
-    *(f"loss of {name}" for name in METHODS),
-    "train", "train averaged, perturbed", "train in parts", "watch overfitting", "resume", "evaluate", "autoattack",
-    "searches", "searches, L2", "calibrate", "calibrate by intervals", "certify", "certify by both", "rank teachers",
-    "landscape",
-)  # fmt: skip
+from tests.device.both import CASES
 
 
 def numbers(value: Any) -> list[float]:
@@ -36,9 +29,9 @@ def test_another_device_computes_the_same() -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = json.loads(ran.stdout)
+    assert found.keys() == CASES.keys()
     # Such a mistake would be seen.
     assert "expected all tensors on one device" in found.pop("forgetful")["error"]
-    assert set(found) == set(CASES)
     assert {name: each["error"] for name, each in found.items() if "error" in each} == {}
     for name, each in found.items():
         assert numbers(each["far"]) == pytest.approx(numbers(each["cpu"]), rel=1e-4, abs=1e-6), name

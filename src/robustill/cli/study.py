@@ -130,10 +130,9 @@ def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
         console.print(f"[bold red]not there:[/] {plain(each)}", highlight=False)
     if len(missing) > _LINES:
         console.print(f"and {len(missing) - _LINES} more; summary.md has them all", highlight=False)
-    console.print(
-        f"{plain(str(opened.out))}: results.csv, results.parquet, results.svg, summary.json, summary.md",
-        highlight=False,
-    )
+    files = ("results.csv", "results.parquet", "results.svg", "summary.json", "summary.md")
+    there = ", ".join(name for name in files if (opened.out / name).is_file())
+    console.print(f"{plain(str(opened.out))}: {there}", highlight=False)
 
 
 def _print_search(opened: Study, found: dict[str, Any]) -> None:

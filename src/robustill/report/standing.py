@@ -100,7 +100,7 @@ def draw_claims(claims: Sequence[Mapping[str, object]], path: Path) -> None:
     labels = [textwrap.fill(str(each["says"]), 68) for each in claims]
     axes.set_yticks(range(len(claims)), labels, fontsize=7)
     axes.set(ylim=(len(claims) - 0.4, -0.6), xlim=(-_FAR - 0.4, _FAR + 0.4))
-    axes.set_xlabel("measured, with 95% interval; 1: what would count (half of the paper's gain)", fontsize=9)
+    axes.set_xlabel("measured, with 95% interval; 1: what would count, as in the table", fontsize=9)
     axes.grid(alpha=0.3)
     says = {**_STATUS, "undecided at this size": _OTHER}
     handles = [Line2D([], [], marker="o", ls="-", color=color, label=text) for text, color in says.items()]

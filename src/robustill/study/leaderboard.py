@@ -9,7 +9,8 @@ from typing import Any
 from robustill.study.board import STANDARD
 from robustill.study.claims import ClaimsFile, RuleTable
 from robustill.study.judge import difference, judge, verdicts
-from robustill.study.spread import spread
+from robustill.study.spread import spread, told
+from robustill.study.summary import markdown_table
 
 MAIN, BASE = "leaderboard", "rslad"
 FIGURES = {
@@ -87,17 +88,16 @@ def to_markdown(board: Board, claims: ClaimsFile, images: str | None = None) -> 
 def _leaders(rows: Sequence[dict[str, Any]], agreement: Mapping[str, str], wanted: int) -> str:
     head = ["row", "seeds", "clean", "AutoAttack", "WRA", "clean (last)", "AutoAttack (last)"]
     head += [f"AutoAttack - {BASE} [95%]", "agreement certified", "s / epoch"]
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = []
     for row in rows:
         cells = [row["row"], str(row["seeds"])]
-        cells += [_percent(row[f"{metric} best"]) for metric in ("clean", STANDARD, "wra")]
-        cells += [_percent(row[f"{metric} last"]) for metric in ("clean", STANDARD)]
+        cells += [told(row[f"{metric} best"]) for metric in ("clean", STANDARD, "wra")]
+        cells += [told(row[f"{metric} last"]) for metric in ("clean", STANDARD)]
         cells += [_interval(row["paired"]), agreement.get(row["row"], "-"), f"{row['seconds']:.0f}"]
-        lines.append(_line(cells))
+        lines.append(cells)
     few = [row["row"] for row in rows if row["seeds"] < wanted]
-    if few:
-        lines += ["", f"Not all of {wanted} seeds yet: {', '.join(few)}."]
-    return "\n".join(lines)
+    text = markdown_table(head, lines)
+    return f"{text}\n\nNot all of {wanted} seeds yet: {', '.join(few)}." if few else text
 
 
 def _agreements(board: Board) -> dict[str, str]:
@@ -125,24 +125,20 @@ def _best(found: dict[str, Any] | None) -> str:
 def _against(found: dict[str, Any] | None) -> str:
     if found is None or not found["against"]:
         return ""
-    lines = [_line([f"{found['row']} less", "AutoAttack, points [95%]"]), _line(["---"] * 2)]
-    return "\n".join(lines + [_line([name, _interval(each)]) for name, each in found["against"].items()])
+    rows = [[name, _interval(each)] for name, each in found["against"].items()]
+    return markdown_table([f"{found['row']} less", "AutoAttack, points [95%]"], rows)
 
 
 def _claims(board: Board, claims: ClaimsFile) -> str:
     head = ["claim", "measured [95%]", "would count", "seeds", "status", "source"]
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = []
     for claim, each in zip(claims.claims, judge(board, claims), strict=True):
         found, digits = each["found"], 2 if claim.unit == "points" else 3
         measured = _interval(found, digits) + (f" {claim.unit}" if found is not None and digits == 3 else "")
         seeds = "-" if found is None else str(len(found["seeds"])) if "seeds" in found else f"{found['n']} families"
         counts = f"{each['margin'] * (1 if claim.direction == 'above' else -1) or 0:g}"
-        lines.append(_line([claim.says, measured, counts, seeds, each["status"], claim.source]))
-    return "\n".join(lines)
-
-
-def _percent(found: dict[str, Any]) -> str:
-    return f"{found['mean']:.2f}" + ("" if found["sd"] is None else f" ± {found['sd']:.2f}")
+        lines.append([claim.says, measured, counts, seeds, each["status"], claim.source])
+    return markdown_table(head, lines)
 
 
 def _interval(found: Any, digits: int = 2) -> str:
@@ -152,7 +148,3 @@ def _interval(found: Any, digits: int = 2) -> str:
     if found["interval"] is None:
         return text
     return f"{text} [{found['interval'][0]:+.{digits}f}, {found['interval'][1]:+.{digits}f}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from robustill.study.spread import spread
+from robustill.study.spread import spread, told
 from robustill.study.summary import markdown_table
 
 Rows = Iterable[Mapping[str, Any]]
@@ -75,6 +75,4 @@ def _mean(values: Sequence[float | None], column: str, digits: int) -> str:
     if not known:
         return "-"
     scale, places = (100, 2) if column in _SHARES else (1, digits)
-    found = spread([scale * value for value in known])
-    sd = "" if found["sd"] is None else f" ± {found['sd']:.{places}f}"
-    return f"{found['mean']:.{places}f}{sd}"
+    return told(spread(known), scale=scale, digits=places)

@@ -28,6 +28,18 @@ def spread(values: Sequence[float], confidence: float = 0.95) -> dict[str, Any]:
     return {"n": count, "mean": mean, "sd": sd, "interval": [mean - half, mean + half]}
 
 
+def told(found: Mapping[str, Any], *, scale: float = 1.0, digits: int = 2) -> str:
+    """Return a `spread` as text: the mean, and the standard deviation where there is one.
+
+    >>> told(spread([0.25, 0.75]), scale=100)
+    '50.00 ± 35.36'
+    >>> told(spread([0.25]))
+    '0.25'
+    """
+    sd = "" if found["sd"] is None else f" ± {scale * found['sd']:.{digits}f}"
+    return f"{scale * found['mean']:.{digits}f}{sd}"
+
+
 def paired(values: Mapping[int, float], base: Mapping[int, float]) -> dict[str, Any] | None:
     """Return the mean difference `values - base` over the seeds that both have, its interval and two tests.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robustill.study.spread import paired, spread
+from robustill.study.spread import paired, spread, told
 
 Rows = Sequence[dict[str, Any]]
 _ROBUST, WRA = "robust", "wra"
@@ -120,9 +120,7 @@ def _called(attack: str) -> str:
 
 
 def _percent(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "-"
-    return f"{100 * found['mean']:.2f}" + ("" if found["sd"] is None else f" ± {100 * found['sd']:.2f}")
+    return "-" if found is None else told(found, scale=100)
 
 
 def _difference(found: dict[str, Any] | None) -> list[str]:
