@@ -9,6 +9,10 @@ alone `results/README.md`, `docs/leaderboard.md` and their figures, and with `--
 figures to `results/studies`. `--check` changes nothing and fails where a page is not what the file gives, or, with
 `--cells`, where the file is not what the cells hold; figures, which another version of matplotlib draws otherwise, and
 the studies' own tables are not compared.
+
+What these files already hold stays as long as the studies ask for the same cells, so that rows can be added where the
+other cells are not; how many cells that are here once more have the same verdicts is said. `--again STUDY` prefers the
+tables of what is here for one study, and `--afresh` keeps nothing.
 """
 
 import argparse
@@ -21,6 +25,7 @@ from robustill.study import open_study
 from robustill.study.board import collect
 from robustill.study.board_figures import draw_board, draw_judged
 from robustill.study.claims import load_claims
+from robustill.study.extended import extended
 from robustill.study.leaderboard import FIGURES, MAIN, to_markdown
 
 STUDIES = (MAIN, "mtard", "peeraid", "helps-over-base", "relative-calibration", "teacher-entropy")
@@ -83,9 +88,10 @@ def title(path):
 
 
 def publish(study, place):
-    """Write a study's tables and copy those that people read."""
+    """Write a study's tables and copy those that people read; an older figure stays if there is none instead."""
     study.write()
-    shutil.rmtree(place, ignore_errors=True)
+    for path in sorted(place.glob("*.csv")):
+        path.unlink()
     for pattern in PUBLISHED:
         for path in sorted(study.out.glob(pattern)):
             target = place / path.relative_to(study.out)
@@ -94,16 +100,28 @@ def publish(study, place):
 
 
 def opened(options):
-    return [
-        open_study(options.studies / f"{name}.toml", out=options.runs / name, cells=options.cells, allowed=[Path.cwd()])
-        for name in STUDIES
-        if (options.studies / f"{name}.toml").is_file()
-    ]
+    found = []
+    for name in STUDIES:
+        published = options.results / "studies" / name
+        beside = published if (published / "results.csv").is_file() and not options.afresh else None
+        places = {"out": options.runs / name, "cells": options.cells, "beside": beside, "allowed": [Path.cwd()]}
+        if (options.studies / f"{name}.toml").is_file():
+            study = open_study(options.studies / f"{name}.toml", **places)
+            study.beside_first = name not in options.again
+            found.append(study)
+    return found
 
 
-def gathered(studies, claims):
+def gathered(studies, claims, before, again):
+    """Return the board of the cells that are here, and of those of the board `before`, if there is one."""
     terms = [each for claim in claims.claims for each in (claim.metric, str(claim.less)) if each.startswith("curve:")]
-    return collect(studies, sorted({term.partition(":")[2] for term in terms}))
+    found = collect(studies, sorted({term.partition(":")[2] for term in terms}))
+    if before is None:
+        return found
+    again = found["cells"].keys() & before["cells"].keys()
+    same = sum(found["cells"][name]["students"] == before["cells"][name]["students"] for name in again)
+    print(f"{len(found['cells'])} cells here; {len(again)} were known, {same} of them with the same verdicts")
+    return extended(found, before, studies, again)
 
 
 def written(board):
@@ -119,6 +137,8 @@ def main():
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the studies' own folders")
     parser.add_argument("--studies", type=Path, default=Path("studies"))
     parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--again", nargs="*", default=[], metavar="STUDY", help="take its tables from --cells first")
+    parser.add_argument("--afresh", action="store_true", help="keep nothing of what the files hold")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     file = options.results / "leaderboard.json"
@@ -126,7 +146,8 @@ def main():
     claims = load_claims(options.studies / "claims.toml")
     if options.cells is not None:
         studies = opened(options)
-        wanted[file] = written(gathered(studies, claims))
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not options.afresh else None
+        wanted[file] = written(gathered(studies, claims, before, options.again))
         if not options.check:
             for study in studies:
                 publish(study, options.results / "studies" / study.table.name)

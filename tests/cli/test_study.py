@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,12 @@ def test_a_study_runs_once(robustill: Robustill, file: Path, monkeypatch: pytest
     monkeypatch.setattr("robustill.study.local.command", lambda folder: ["/nowhere"])
     second = robustill("study", file, "--json")
     assert second.json == json.loads(tables["summary.json"])
+    # One cell here, the others as an earlier run's table has them.
+    (trades,) = (out / "cells").glob("trades*")
+    shutil.copytree(trades, "alone/" + trades.name)
+    third = robustill("study", file, "--only", "trades", "--cells", "alone", "--out", "new", "--beside", out, "--json")
+    assert third.json["earlier"] == ["plain (seed 0, 1)"]
+    assert Path("new/results.csv").read_bytes() == tables["results.csv"]
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")} == times
     assert {name: (out / name).read_bytes() for name in tables} == tables
     assert (out / "study.log").read_text() == log

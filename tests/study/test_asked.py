@@ -10,6 +10,7 @@ import pytest
 from robustill.errors import RecipeError
 from robustill.models import load_model, model_digest, save_model
 from robustill.study import Study
+from robustill.study.earlier import Earlier
 from robustill.study.folder import Store
 from robustill.study.run_cell import attempt
 from robustill.study.schedule import Schedule, jobs_of
@@ -125,12 +126,13 @@ def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
     from robustill.study.ranking import rank
 
     assert study.table.ranking is not None
-    assert rank(study.cells, study.store, study.table.ranking, study.out / "ranking") is None
+    nothing = Earlier(None, study.rows(), study.store)
+    assert rank(study.cells, study.store, study.table.ranking, study.out / "ranking", nothing) is None
     ran(study)
     robust = next(study.store.of(cell) for cell in study.cells.all() if cell.variant.name == "robust")
     other = load_model(study.store.of(next(c for c in study.cells.all() if c.variant.name == "a")))
     save_model(other, robust / "student_last.safetensors")
-    found = rank(study.cells, study.store, study.table.ranking, study.out / "ranking")
+    found = rank(study.cells, study.store, study.table.ranking, study.out / "ranking", nothing)
     assert found is not None
     assert [each["name"] for each in found["teachers"]] == ["a", "robust", "robust, last"]
     digests = {each["name"]: each["digest"] for each in found["teachers"]}
@@ -148,6 +150,14 @@ def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
     # Two checkpoints of one run are one family.
     assert kinds["unlearnable", "last"]["families"]["teachers"] == 2
     assert (study.out / "ranking" / "ranking.svg").exists()
+    # What students became may be told by an earlier run's table; their teachers have to be here.
+    asked = (study.cells, study.store, study.table.ranking, study.out / "ranking")
+    (study.store.of(cell) / "result.json").unlink()
+    assert rank(*asked, nothing) is None
+    earlier = Earlier(study.out, study.rows(), study.store)
+    assert rank(*asked, earlier) == found
+    (study.store.of(next(iter(cell.needs.values()))) / "result.json").unlink()
+    assert rank(*asked, Earlier(study.out, study.rows(), study.store)) is None
     shutil.rmtree(study.out / "ranking")
 
 
@@ -159,4 +169,4 @@ def test_a_ranking_needs_teachers_that_are_cells() -> None:
     cells = expand(runs, "seeds = 1", base)
     assert cells.study.ranking is not None
     with pytest.raises(RecipeError, match="trades seed 0 has no 'teacher' that is one cell"):
-        rank(cells, Store(Path("none")), cells.study.ranking, Path("none"))
+        rank(cells, Store(Path("none")), cells.study.ranking, Path("none"), Earlier(None, [], Store(Path("none"))))

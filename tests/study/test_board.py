@@ -15,6 +15,7 @@ from robustill.study import board as board_module
 from robustill.study.board import collect, pack, unpack
 from robustill.study.board_figures import draw_board, draw_judged
 from robustill.study.claims import load_claims
+from robustill.study.extended import extended
 from robustill.study.judge import difference, judge
 from robustill.study.leaderboard import best_student, table, to_markdown
 from robustill.study.schedule import Schedule, jobs_of
@@ -163,6 +164,37 @@ def test_missing_seeds_are_said(study: Study) -> None:
     page = to_markdown(board, load_claims(path))
     assert "Not all of 3 seeds yet: robust, clean, trades." in page or "trades" in page.partition("seeds yet")[2]
     assert "| not measured |" in page
+
+
+def test_a_board_goes_on_from_an_earlier_one(study: Study) -> None:
+    before = json.loads(json.dumps(collect([study])))
+    held = {**before["studies"]["leaderboard"], "calibration": [{"run": "saad", "seed": 1, "eps": 0.1}]}
+    before["studies"] = {"leaderboard": held}
+    cells = {(cell.variant.name, cell.seed): cell for cell in study.rows()}
+    # One cell is not here, one has other verdicts here, and one of the board is asked for no more.
+    (study.store.of(cells["saad", 1]) / "result.json").unlink()
+    gone = cells["rslad", 2].folder
+    before["cells"][gone + "x"] = before["cells"].pop(gone)
+    held["rows"]["rslad"]["2"] = gone + "x"
+    changed = cells["trades", 0].folder
+    before["cells"][changed]["seconds_per_epoch"] = 99.0
+    here = collect([study])
+    found = extended(here, before, [study])
+    assert found["cells"].keys() == {cell.folder for cell in study.rows()}
+    assert found["cells"][cells["saad", 1].folder] == before["cells"][cells["saad", 1].folder]
+    assert found["cells"][gone] == here["cells"][gone]
+    assert found["cells"][changed]["seconds_per_epoch"] == 99.0
+    about = found["studies"]["leaderboard"]
+    assert about["rows"] == {**held["rows"], "rslad": {**held["rows"]["rslad"], "2": gone}}
+    assert about["missing"] == 0
+    assert about["calibration"] == held["calibration"]
+    here["studies"]["leaderboard"]["calibration"] = [
+        {"run": "saad", "seed": 1, "eps": 0.2},
+        {"run": "rslad", "seed": 0, "eps": 0.2},
+    ]
+    for again, eps in (((), 0.1), (("leaderboard",), 0.2)):
+        rows = extended(here, before, [study], again)["studies"]["leaderboard"]["calibration"]
+        assert [(row["run"], row["eps"]) for row in rows] == [("rslad", 0.2), ("saad", eps)]
 
 
 def test_the_projects_pages_are_what_its_file_gives() -> None:

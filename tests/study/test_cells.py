@@ -77,6 +77,16 @@ def test_shared_teachers_and_attacks_are_for_those_who_take_them() -> None:
     assert found["robust"].teachers == {}
 
 
+def test_a_shared_teacher_does_not_make_another_method_of_an_entry() -> None:
+    runs = "".join(f'[runs.{name}]\nrecipe = "digits_{name}_cnn-small"\n' for name in ("iad", "iad2"))
+    runs += '[runs.both]\nrecipe = "digits_iad_cnn-small"\nteachers = { teacher_nat = "cell:clean" }\n'
+    runs += '[runs.later]\nrecipe = "digits_iad2_cnn-small"\n[set]\nteachers.teacher_nat = "cell:robust"\n'
+    found = {cell.variant.name: cell.recipe.teachers for cell in expand(runs + TEACHERS, "seeds = 1").all()}
+    assert found["iad"] == {"teacher": "cell:robust"}
+    assert found["iad2"] == {"teacher": "cell:robust", "teacher_nat": "cell:robust"}
+    assert found["both"] == {"teacher": "cell:robust", "teacher_nat": "cell:robust"}
+
+
 def test_entries_without_a_recipe_and_names() -> None:
     base = "[base]\ndata.name = 'digits'\nstudent.architecture = 'cnn_small'\nevaluation.eps = 0.1\n"
     runs = "[runs]\na.set = { method.name = 'pgd_at' }\nb.recipe = '{data}_trades_{net}'\n"

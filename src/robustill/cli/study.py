@@ -64,6 +64,13 @@ def study(
         list[Path] | None,
         typer.Option(metavar="FOLDER", help="Let the study name files in this folder too. Repeatable."),
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Put the rows of an earlier run's results.csv, in this folder, beside those whose cells are here.",
+        ),
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Run a grid of methods, teachers and seeds; what is done is never run again.
@@ -77,10 +84,13 @@ def study(
     study.log.
 
     Example: robustill study studies/fashion-mnist-small.toml --jobs 2
+
+    One row beside published ones, which need not be run again:
+    robustill study studies/leaderboard.toml --only saad --beside results/studies/leaderboard
     """  # fmt: skip
     from robustill.study import Way, open_study
 
-    opened = open_study(file, out=out, cells=cells, changes=changes or (), allowed=allow or ())
+    opened = open_study(file, out=out, cells=cells, changes=changes or (), allowed=allow or (), beside=beside)
     names, way = only or [], Way(jobs, ray, retry_failed)
     if dry_run:
         _print_plan(opened, opened.look(names, retry_failed=retry_failed), json_out)

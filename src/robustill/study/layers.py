@@ -92,7 +92,8 @@ def recipe_of(study: StudyTable, variant: Variant, seed: int, resources: Resourc
     own = _merged([variant.run.set, {"teachers": variant.run.teachers}, _nested(variant.settings)])
     first, base, own, last = (_substituted(layer, study.names, where) for layer in (first, study.base, own, study.set))
     method = _method(_merged([first, base, own, last]), where)
-    tree = _merged([first, _taken(base, method), own, _taken(last, method)])
+    named_here = _teachers(first) | _teachers(own)
+    tree = _merged([first, _taken(base, method, named_here), own, _taken(last, method, named_here)])
     training = _table(tree, "training", where)
     training["seed"] = seed
     # So that a cell computes the same whatever the number of cores.
@@ -136,16 +137,28 @@ def _method(tree: dict[str, Any], where: str) -> Plan:
         raise RecipeError(message, error.hint) from error
 
 
-def _taken(layer: Mapping[str, Any], method: Plan) -> dict[str, Any]:
-    """Return what a method takes of a layer that all entries share: its own teachers, and an attack if it has one."""
+def _taken(layer: Mapping[str, Any], method: Plan, named_here: frozenset[str]) -> dict[str, Any]:
+    """Return what a method takes of a layer that all entries share: its own teachers, and an attack if it has one.
+
+    Args:
+        layer: `[base]` or `[set]`.
+        method: Of the entry.
+        named_here: Teachers that the recipe or the entry names. One that the method can do without makes another method
+            of it (form II of IAD out of form I), so that no shared layer may bring it in.
+    """
     taken = copy.deepcopy(dict(layer))
     if "attack" not in method.parts[-1].arguments:
         taken.pop("attack", None)
     teachers = taken.get("teachers")
     if isinstance(teachers, dict):
-        wanted = method.wanted()
+        wanted = {name for name, each in method.wanted().items() if each.required or name in named_here}
         taken["teachers"] = {name: source for name, source in teachers.items() if name in wanted}
     return taken
+
+
+def _teachers(layer: Mapping[str, Any]) -> frozenset[str]:
+    teachers = layer.get("teachers")
+    return frozenset(teachers) if isinstance(teachers, Mapping) else frozenset()
 
 
 def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

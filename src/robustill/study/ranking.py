@@ -9,6 +9,7 @@ from typing import Any
 from robustill.errors import RecipeError
 from robustill.study.address import reference
 from robustill.study.cells import Cell, Cells
+from robustill.study.earlier import Earlier
 from robustill.study.folder import Store
 from robustill.study.table import RankingTable
 from robustill.writing import write_json
@@ -17,7 +18,7 @@ CRITERIA = ("unlearnable", "contrast")
 OUTCOMES = ("last", "best", "gap")
 
 
-def rank(cells: Cells, store: Store, asked: RankingTable, out: Path) -> dict[str, Any] | None:
+def rank(cells: Cells, store: Store, asked: RankingTable, out: Path, earlier: Earlier) -> dict[str, Any] | None:
     """Find the unlearnable set, ask every teacher, and compare with the students; None while a cell is missing.
 
     Args:
@@ -25,6 +26,7 @@ def rank(cells: Cells, store: Store, asked: RankingTable, out: Path) -> dict[str
         store: Where they live.
         asked: Its table `ranking`.
         out: Folder of verdicts, answers, `ranking.json` and `ranking.svg`; what is there already is taken over.
+        earlier: What students became whose cells are not here.
 
     Raises:
         RecipeError: The students of the study have no such teacher, or several.
@@ -32,12 +34,13 @@ def rank(cells: Cells, store: Store, asked: RankingTable, out: Path) -> dict[str
     """
     taught = _taught(cells, asked)
     references = _of(cells, asked.references)
-    needed = [*references, *(cell for _, rows in taught.values() for cell in rows)]
-    if any(store.result(cell) is None for cell in needed):
+    networks = [*references, *(teacher[0] for teacher, _ in taught.values())]
+    students = [cell for _, rows in taught.values() for cell in rows if not earlier.has(cell)]
+    if any(store.result(cell) is None for cell in (*networks, *students)):
         return None
     found = _asked(references, {name: teacher for name, (teacher, _) in taught.items()}, store, asked, out)
     content: dict[str, Any] = found.to_json()
-    content["students"] = {name: _became(rows, store) for name, (_, rows) in taught.items()}
+    content["students"] = {name: _became(rows, store, earlier) for name, (_, rows) in taught.items()}
     entropies = {each["name"]: each["surfaces"][asked.surface]["entropy"] for each in content["teachers"]}
     families = {name: _owner(teacher) for name, (teacher, _) in taught.items()}
     content["validation"] = _validations(entropies, content["students"], found.baselines(), families)
@@ -96,13 +99,13 @@ def _asked(
         )  # fmt: skip
 
 
-def _became(rows: list[Cell], store: Store) -> dict[str, Any]:
+def _became(rows: list[Cell], store: Store, earlier: Earlier) -> dict[str, Any]:
     """Return robust accuracy of the students of one teacher by seed, best, last and the gap between them."""
     found: dict[str, dict[str, float]] = {outcome: {} for outcome in OUTCOMES}
     for cell in rows:
         result = store.result(cell)
-        assert result is not None
-        robust = {row["student"]: row["accuracy"] for row in result["rows"] if row["attack"] == "robust"}
+        known = result["rows"] if result is not None else earlier.rows(cell)
+        robust = {row["student"]: row["accuracy"] for row in known if row["attack"] == "robust"}
         if "last" not in robust:
             raise RecipeError("[ranking] compares best and last students", "set evaluate.last = true")
         seed = str(cell.seed)

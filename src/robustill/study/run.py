@@ -14,6 +14,7 @@ from robustill.errors import RobustillError
 from robustill.recipe.files import read_toml
 from robustill.study import results
 from robustill.study.cells import Cell, Cells
+from robustill.study.earlier import Earlier
 from robustill.study.files import load_study, to_toml
 from robustill.study.folder import Store
 from robustill.study.layers import Place
@@ -56,6 +57,8 @@ class Study:
         cells: What follows from it.
         store: Where cells live.
         out: Where its tables go.
+        beside: Folder of an earlier run's tables, whose rows stand in for cells that are not here.
+        beside_first: Take those rows where the cells are here too.
         jobs: What became of the cells that were run.
     """
 
@@ -63,6 +66,8 @@ class Study:
     cells: Cells
     store: Store
     out: Path
+    beside: Path | None = None
+    beside_first: bool = False
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def look(self, only: Sequence[str] = (), *, retry_failed: bool = False) -> dict[str, Job]:
@@ -81,7 +86,7 @@ class Study:
         try:
             self._run(cells, way or Way())
             if self.table.ranking is not None:
-                rank(self.cells, self.store, self.table.ranking, self.out / "ranking")
+                rank(self.cells, self.store, self.table.ranking, self.out / "ranking", self._earlier())
         finally:
             summary = self.write()
         return summary
@@ -105,19 +110,25 @@ class Study:
         return found
 
     def write(self) -> dict[str, Any]:
-        """Write the tables of all finished cells and return the summary.
+        """Write the tables of all finished cells, and of `beside`, and return the summary.
 
         Raises:
-            RobustillError: They cannot be written.
+            RobustillError: They cannot be written, or `beside` has none.
         """
         make_folder(self.out)
         cells = self.rows()
-        missing = self._missing(cells)
-        return write_tables(self.table, cells, self.store, self.out, baselines=self.cells.baselines(), missing=missing)
+        earlier = self._earlier()
+        return write_tables(
+            self.table, cells, self.store, self.out, baselines=self.cells.baselines(),
+            missing=self._missing([cell for cell in cells if not earlier.has(cell)]), earlier=earlier,
+        )  # fmt: skip
 
     def rows(self) -> list[Cell]:
         """Return a cell for each row and seed; a teacher that several rows share is one cell, not several."""
         return [self.cells.cell(v, seed) for v in self.cells.variants.values() for seed in self.cells.seeds(v)]
+
+    def _earlier(self) -> Earlier:
+        return Earlier(self.beside, self.rows(), self.store, first=self.beside_first)
 
     def _missing(self, cells: Sequence[Cell]) -> list[str]:
         jobs = jobs_of(self.cells.all(), self.store)
@@ -146,6 +157,8 @@ class Study:
             runner.close()
 
     def _prepare(self) -> None:
+        # What is wrong with it is said before anything is run.
+        self._earlier()
         make_folder(self.store.root)
         make_folder(self.out)
         write_whole(self.out / "study.toml", [to_toml(self.table).encode()])
@@ -183,6 +196,7 @@ def open_study(
     cells: Path | None = None,
     changes: Sequence[str] = (),
     allowed: Sequence[Path] = (),
+    beside: Path | None = None,
 ) -> Study:
     """Read a study and expand it; nothing is run or written.
 
@@ -192,6 +206,8 @@ def open_study(
         cells: Folder of its cells, which several studies may share; `out/cells` when None.
         changes: As `load_study`.
         allowed: Folders whose files may be named, besides the working folder and that of `source`.
+        beside: Folder of an earlier run's tables (`results.csv` and more), whose rows stand in for the same cells where
+            those are not here.
 
     Raises:
         RobustillError: The study is wrong, or `out` belongs to another one.
@@ -210,7 +226,7 @@ def open_study(
     if other is not None and other != table.name:
         raise RobustillError(f"{folder} holds the study {other!r}, not {table.name!r}", "choose another --out")
     place = Place(Path(source).parent, tuple(allowed))
-    return Study(table, Cells(table, place), Store(cells if cells is not None else folder / "cells"), folder)
+    return Study(table, Cells(table, place), Store(cells if cells is not None else folder / "cells"), folder, beside)
 
 
 def _all_needs(cell: Cell) -> list[Cell]:

@@ -98,6 +98,8 @@ def to_markdown(summary: dict[str, Any]) -> str:
         columns, rows = table(summary, student)
         if rows:
             lines += ["", f"## {says}", "", markdown_table(columns, rows)]
+    if summary.get("earlier"):
+        lines += ["", f"Taken from an earlier run's tables: {_text(', '.join(summary['earlier']))}."]
     if summary["missing"]:
         lines += ["", "## Not there", "", *(f"- {_text(each)}" for each in summary["missing"])]
     return "\n".join(lines) + "\n"

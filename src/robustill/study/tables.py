@@ -8,6 +8,7 @@ from typing import Any
 
 from robustill.study import curves, landscapes, results
 from robustill.study.cells import Cell
+from robustill.study.earlier import MAIN, Earlier
 from robustill.study.folder import Store
 from robustill.study.sections import calibration_section, figure_section, landscape_section
 from robustill.study.standings import draw
@@ -26,8 +27,9 @@ def write_tables(
     *,
     baselines: Mapping[str, str],
     missing: Sequence[str],
+    earlier: Earlier,
 ) -> dict[str, Any]:
-    """Write what the finished cells hold; return the summary.
+    """Write what the finished cells hold, and an earlier run's tables beside; return the summary.
 
     Args:
         table: The study's file.
@@ -36,20 +38,22 @@ def write_tables(
         out: Folder of the tables.
         baselines: For each row that is compared with another one, that other one.
         missing: Cells without a result, with the reason.
+        earlier: Rows of an earlier run, for cells that are not here.
 
     Raises:
         RobustillError: Something cannot be written.
     """
-    rows = results.rows(cells, store)
+    rows = earlier.under(MAIN, results.rows(cells, store))
     summary = summarize(rows, name=table.name, title=table.title, baselines=baselines, missing=missing)
-    results.write_csv(rows, out / "results.csv")
+    summary["earlier"] = earlier.names()
+    results.write_csv(rows, out / MAIN)
     results.write_parquet(rows, out / "results.parquet")
     results.write_csv(results.cost_rows(cells, store), out / "costs.csv")
-    calibration = results.calibration_rows(cells, store)
+    calibration = earlier.under("calibration.csv", results.calibration_rows(cells, store))
     _write_or_remove(calibration, out / "calibration.csv")
-    walked = landscapes.landscape_rows(cells, store) if table.landscape is not None else []
+    walked = _walked(table, cells, store, earlier)
     _write_or_remove(walked, out / "landscape.csv")
-    figures = _figures(table, cells, store, out, summary)
+    figures = _figures(table, cells, store, out, summary, earlier)
     parts = [calibration_section(calibration), landscape_section(walked), figure_section(figures)]
     write_json(summary, out / "summary.json")
     write_whole(out / "summary.md", ["\n".join([to_markdown(summary), *filter(None, parts)]).encode()])
@@ -57,7 +61,7 @@ def write_tables(
 
 
 def _figures(
-    table: StudyTable, cells: Sequence[Cell], store: Store, out: Path, summary: dict[str, Any]
+    table: StudyTable, cells: Sequence[Cell], store: Store, out: Path, summary: dict[str, Any], earlier: Earlier
 ) -> dict[str, str]:
     """Draw what there is; return the names of the files with what they show."""
     found = {}
@@ -66,7 +70,7 @@ def _figures(
         found["results.svg"] = "Where the students stand; dots are seeds, bars their means"
     if table.curves is not None:
         terms = [term for panel in table.curves.panels for term in panel]
-        rows = curves.curve_rows(cells, store, terms, table.curves.runs)
+        rows = earlier.under("curves.csv", curves.curve_rows(cells, store, terms, table.curves.runs))
         results.write_csv(rows, out / "curves.csv")
         curves.draw(rows, table.curves.panels, out / "curves.svg")
         found["curves.svg"] = "Terms of training; a line for each seed"
@@ -76,6 +80,12 @@ def _figures(
     if (out / "ranking" / "ranking.svg").is_file():
         found["ranking/ranking.svg"] = "Students over their teachers' entropy on the unlearnable set"
     return {name: says for name, says in found.items() if (out / name).is_file()}
+
+
+def _walked(table: StudyTable, cells: Sequence[Cell], store: Store, earlier: Earlier) -> Rows:
+    if table.landscape is None:
+        return []
+    return earlier.under("landscape.csv", landscapes.landscape_rows(cells, store))
 
 
 def _write_or_remove(rows: Rows, path: Path) -> None:

@@ -1,0 +1,160 @@
+"""Tables of an earlier run beside the cells that are here: the same table, whoever has the cells, or a refusal."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustill.errors import CheckpointError
+from robustill.study import Study, open_study
+from robustill.study.board import STANDARD
+from robustill.study.folder import RESULT
+from robustill.study.schedule import Schedule, jobs_of
+from tests.study.small import TEACHERS, Inline, Silent, opened, pretend
+
+QUICK = """
+[base]
+training.epochs = 1
+attack.steps = 1
+attack.eps = 0.05
+evaluation.eps = 0.05
+teachers = { teacher = "cell:robust" }
+
+[evaluate]
+attacks = ["fgsm"]
+images = 10
+checks = false
+"""
+RUNS = '[runs.rslad]\nrecipe = "digits_rslad_cnn-small"\ngrid.method.alpha = [0.5, 1]\n' + TEACHERS
+ROW = "rslad[alpha=0.5]"
+
+
+def accuracy(job: dict[str, Any]) -> float:
+    return 0.5 + len(job["name"]) % 10 / 40 + int(job["name"][-1]) / 90
+
+
+def ran(folder: Path, base: str = QUICK, told: Callable[[dict[str, Any]], float] = accuracy) -> Study:
+    folder.mkdir(exist_ok=True)
+    study = opened(folder, RUNS, f'baseline = "{ROW}"', base)
+    study._prepare()
+    Schedule(jobs_of(study.cells.all(), study.store), study.store, Inline(pretend(told)), Silent(), retries=0).run()
+    study.write()
+    return study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """Return a study of which two cells are not here, with the tables of all in `published`."""
+    found = ran(tmp_path)
+    shutil.copytree(found.out, tmp_path / "published", ignore=shutil.ignore_patterns("cells"))
+    for cell in found.rows():
+        if cell.variant.name == ROW and cell.seed:
+            (found.store.of(cell) / RESULT).unlink()
+    return found
+
+
+def beside(study: Study, folder: Path, **changes: Any) -> Study:
+    found = open_study(study.out.parent / "study.toml", out=study.out.parent / "new", cells=study.store.root, **changes)
+    found.beside = folder
+    return found
+
+
+def rewrite(path: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    with path.open(newline="") as file:
+        rows = [change(row) for row in csv.DictReader(file)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_half_of_the_cells_and_the_published_table_are_the_whole_table(study: Study, tmp_path: Path) -> None:
+    assert study.write()["missing"] == [f"{ROW} seed 1: not run yet", f"{ROW} seed 2: not run yet"]
+    again = beside(study, tmp_path / "published")
+    summary = again.write()
+    assert (summary["missing"], summary["earlier"]) == ([], [f"{ROW} (seed 1, 2)"])
+    for name in ("results.csv", "results.parquet", "results.svg"):
+        assert (again.out / name).read_bytes() == (tmp_path / "published" / name).read_bytes(), name
+    text = (again.out / "summary.md").read_text()
+    assert f"\nTaken from an earlier run's tables: {ROW} (seed 1, 2).\n" in text
+    assert text.replace(f"\nTaken from an earlier run's tables: {ROW} (seed 1, 2).\n", "") == (
+        (tmp_path / "published" / "summary.md").read_text()
+    )
+
+
+def test_cells_that_are_here_go_first_unless_the_published_are_asked_for(study: Study, tmp_path: Path) -> None:
+    rewrite(tmp_path / "published" / "results.csv", lambda row: {**row, "accuracy": "0.125"})
+    again = beside(study, tmp_path / "published")
+    accuracies = again.write()["runs"][ROW]["best"]["clean"]["seeds"]
+    assert accuracies == {"0": pytest.approx(0.5 + len(f"{ROW} seed 0") % 10 / 40), "1": 0.125, "2": 0.125}
+    again.beside_first = True
+    assert set(again.write()["runs"][ROW]["best"]["clean"]["seeds"].values()) == {0.125}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("cell", "rslad_cnn_small_s1-000000000000"), ("eps", "0.1"), ("norm", "L2"), ("images", "9"), ("attack", "cw")],
+)
+def test_rows_of_something_else_are_not_taken(column: str, value: str, study: Study, tmp_path: Path) -> None:
+    def change(row: dict[str, str]) -> dict[str, str]:
+        return {**row, column: value} if row["seed"] == "1" and row["attack"] == "fgsm" else row
+
+    rewrite(tmp_path / "published" / "results.csv", change)
+    summary = beside(study, tmp_path / "published").write()
+    assert (summary["missing"], summary["earlier"]) == ([f"{ROW} seed 1: not run yet"], [f"{ROW} (seed 2)"])
+
+
+def test_other_numbers_of_images_do_not_stand_in_one_table(tmp_path: Path) -> None:
+    study = ran(tmp_path, QUICK.replace("images = 10\n", ""))
+    shutil.copytree(study.out, tmp_path / "published", ignore=shutil.ignore_patterns("cells"))
+    cell = next(cell for cell in study.rows() if cell.variant.name == ROW)
+    (study.store.of(cell) / RESULT).unlink()
+    rewrite(tmp_path / "published" / "results.csv", lambda row: {**row, "images": "9"})
+    with pytest.raises(CheckpointError, match="is about 9 images, the cells here about 10"):
+        beside(study, tmp_path / "published").write()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No such file"),
+        ("", "it has no accuracy, attack, cell, run, seed, student, wra"),
+        ("run,seed\nrslad,1\n", "it has no accuracy, attack, cell, student, wra"),
+        ("run,seed,student,attack,accuracy,wra,cell\na,0,best,clean,1.5,,c\n", "line 2: seed 0, accuracy 1.5"),
+        ("run,seed,student,attack,accuracy,wra,cell\na,x,best,clean,0.5,,c\n", "line 2: seed 'x', accuracy 0.5"),
+        ("run,seed,student,attack,accuracy,wra,cell\na,0,best,clean,nan,,c\n", "line 2: seed 0, accuracy nan"),
+        ("run,seed,student,attack,accuracy,wra,cell\na,0,best\n", "line 2: not as many values as columns"),
+        (
+            "run,seed,student,attack,accuracy,wra,cell\na,0,best,clean,0.5,,c,more\n",
+            "line 2: not as many values as columns",
+        ),
+        ("\x00\xff", "is not a study's table"),
+    ],
+)
+def test_what_is_no_table_is_refused_before_anything_runs(
+    text: str | None, says: str, study: Study, tmp_path: Path
+) -> None:
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    if text is not None:
+        (folder / "results.csv").write_bytes(text.encode("latin-1"))
+    again = beside(study, folder)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        again.run()
+    assert str(folder / "results.csv") in str(caught.value)
+    assert again.jobs == {}
+
+
+def test_the_projects_own_tables_are_those_of_its_studies(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    for folder in sorted((root / "results" / "studies").iterdir()):
+        study = open_study(
+            root / "studies" / f"{folder.name}.toml", out=tmp_path / folder.name, cells=tmp_path / "none",
+            allowed=[root], beside=folder,
+        )  # fmt: skip
+        summary = study.write()
+        assert STANDARD in next(iter(summary["runs"].values()))["best"], folder.name
+        assert (study.out / "results.csv").read_text() == (folder / "results.csv").read_text()
