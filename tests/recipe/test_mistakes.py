@@ -153,7 +153,7 @@ def test_no_attack_table_for_a_method_without_adversary() -> None:
         ("attack.steps", 2.5, "valid integer"),
         ("training", 3, "valid dictionary"),
         ("training.epochs", "ten", "valid integer"),
-        ("training.mixed_precision", "fp8", "'no' or 'bf16'"),
+        ("training.mixed_precision", "fp8", "'no', 'bf16' or 'auto'"),
         ("training.optimizer", 3, "valid dictionary"),
         ("training.optimizer.name", "lion", "'sgd' or 'adamw'"),
         ("training.optimizer.lr", -1, "greater than 0"),

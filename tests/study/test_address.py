@@ -73,6 +73,17 @@ def test_an_update_does_not_disown_the_cells_of_users() -> None:
     assert training_address(recipe, {}) == "6e1ced64e381925ffbc75ec13a8103a0104a427a727b59bec5ece55cb0713fbb"
 
 
+def test_what_auto_comes_to_is_the_machines_affair() -> None:
+    found = {}
+    for precision in ("auto", "bf16", "no"):
+        change = f"method.alpha = 0.5, training.mixed_precision = '{precision}'"
+        found[precision] = cell(RUNS.replace("method.alpha = 0.5", change)).training
+    assert found["auto"] == found["bf16"] != found["no"]
+    # As it was when this recipe said "bf16".
+    recipe = load_recipe("fashion-mnist_pgd-at_cnn-wide")
+    assert training_address(recipe, {}) == "8f584971f588d9e386d1d163f5833da6e60061d9878aa101497bdfc883c1f1ec"
+
+
 def test_seeds_differ() -> None:
     found = [each.training for each in expand(RUNS, "seeds = 5").all() if each.variant.name == "rslad"]
     assert len(set(found)) == 5

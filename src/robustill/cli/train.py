@@ -48,7 +48,7 @@ def train(
     ] = False,
     changes: Set = None,
     mixed_precision: Annotated[
-        str | None, typer.Option(help="no or bf16; short for --set training.mixed_precision.")
+        str | None, typer.Option(help="no, bf16 or auto; short for --set training.mixed_precision.")
     ] = None,
     track: Annotated[
         str | None,

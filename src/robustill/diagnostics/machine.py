@@ -12,6 +12,8 @@ from typing import Literal
 
 import torch
 
+from robustill.models.arithmetic import fast_bfloat16
+
 Line = tuple[str, Literal["ok", "warn", "fail"], str, str]
 
 _GIB = 2**30
@@ -43,10 +45,10 @@ def _instructions() -> Line:
         ("AVX-512", torch.cpu._is_avx512_supported), ("AVX2", torch.cpu._is_avx2_supported),
     ) if known()]  # fmt: skip
     says = ", ".join(found) or torch.backends.cpu.get_cpu_capability()
-    if "AMX" in found or "AVX-512 BF16" in found:
-        do = "bfloat16 pays for ResNets: --set training.mixed_precision=bf16 --set training.channels_last=true"
+    if fast_bfloat16(torch.device("cpu")):
+        do = "bfloat16 pays: --set training.mixed_precision=auto --set training.channels_last=true"
         return "instructions", "ok", says, do
-    return "instructions", "ok", says, "no fast bfloat16: leave training.mixed_precision at no"
+    return "instructions", "ok", says, "no fast bfloat16: training.mixed_precision auto or no, not bf16"
 
 
 def _gpu() -> Line:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from robustill.errors import InputError
 from robustill.models import attack_view
+from robustill.models.arithmetic import fast_bfloat16
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -32,7 +33,7 @@ def view_of(
     @cache
     def view() -> nn.Module:
         # bfloat16 finds as much as float32 (results/autoattack.md); a success is confirmed in float32 in any case.
-        fast = torch.bfloat16 if _has_bfloat16(sample.device) else torch.float32
+        fast = torch.bfloat16 if fast_bfloat16(sample.device) else torch.float32
         dtype = fast if precision == "auto" else getattr(torch, precision)
         found = attack_view(model, dtype=dtype, sample=sample)
         if found.why is not None and tell:
@@ -40,10 +41,3 @@ def view_of(
         return found
 
     return view
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Return whether convolutions in bfloat16 are done by hardware: emulated, they are slower than in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

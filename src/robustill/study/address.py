@@ -38,6 +38,9 @@ def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
         del tree[key]
     for key in ("device", "spread_teachers", "compile"):
         del tree["training"][key]
+    # Which of the two "auto" comes to is the machine's affair, as the device is.
+    if tree["training"]["mixed_precision"] == "auto":
+        tree["training"]["mixed_precision"] = "bf16"
     tree["method"] = _numbers(tree["method"])
     for table in ("teachers", "student", "method"):
         tree[table] = _content(tree[table], needs)

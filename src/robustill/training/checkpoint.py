@@ -11,6 +11,7 @@ import pickle
 import random
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -42,6 +43,18 @@ def has_checkpoint(folder: Path) -> bool:
     """Return whether a run folder holds a checkpoint to go on from."""
     path = folder / "last.pt"
     return path.exists() or previous_of(path).exists()
+
+
+def settings_then(folder: Path) -> Mapping[str, Any] | None:
+    """Return the settings of the run whose checkpoint is in `folder`; None where none can be read."""
+    path = folder / "last.pt"
+    for file in (path, previous_of(path)):
+        try:
+            found = read_checkpoint(file).get("settings")
+        except CheckpointError:
+            continue
+        return found if isinstance(found, Mapping) else None
+    return None
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:

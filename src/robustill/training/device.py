@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from robustill.errors import InputError
+from robustill.models.arithmetic import fast_bfloat16
 from robustill.training.leave import leave_at_exit
 from robustill.training.settings import Settings
 
@@ -39,8 +40,25 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def settled(settings: Settings, began: Mapping[str, Any] | None = None) -> Settings:
+    """Return settings whose `mixed_precision` is no or bf16: what "auto" comes to on this machine.
+
+    Args:
+        settings: Of a run.
+        began: Those of its checkpoint, where it is resumed: arithmetic does not change within a run.
+
+    Raises:
+        InputError: No such device.
+    """
+    if settings.mixed_precision != "auto":
+        return settings
+    then = (began or {}).get("mixed_precision")
+    fast = then == "bf16" if then in ("no", "bf16") else fast_bfloat16(find_device(settings.device))
+    return settings.model_copy(update={"mixed_precision": "bf16" if fast else "no"})
+
+
 def accelerator_for(settings: Settings) -> Accelerator:
-    """Return an accelerator for the settings' device and precision; it connects the processes that were launched.
+    """Return an accelerator for settled settings' device and precision; it connects the processes that were launched.
 
     Raises:
         InputError: No such device, or not one for each process.

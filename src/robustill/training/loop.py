@@ -14,8 +14,8 @@ from robustill.data.stream import reader_failures
 from robustill.errors import CheckpointError, InputError, nearest
 from robustill.methods.base import Method
 from robustill.progress import bar
-from robustill.training.checkpoint import has_checkpoint
-from robustill.training.device import cpu_threads
+from robustill.training.checkpoint import has_checkpoint, settings_then
+from robustill.training.device import cpu_threads, settled
 from robustill.training.interrupt import Interrupted, stop_requests
 from robustill.training.lock import hold
 from robustill.training.result import TrainResult
@@ -87,7 +87,9 @@ def train(
 def _train(
     method: Method, data: Data, settings: Settings, out: Path | None, resume: bool, progress: bool, live: Live | None
 ) -> TrainResult:
-    run = Run(method, data, settings, out, live)
+    # What another machine has begun goes on in its arithmetic.
+    began = settings_then(out) if resume and out is not None and settings.mixed_precision == "auto" else None
+    run = Run(method, data, settled(settings, began), out, live)
     if resume:
         run.restore()
     elif out is not None and run.processes.once(lambda: has_checkpoint(out)):

@@ -115,7 +115,11 @@ class Settings(Table):
     batch_size: int = Field(default=128, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
-    mixed_precision: Literal["no", "bf16"] = "no"
+    mixed_precision: Literal["no", "bf16", "auto"] = Field(
+        default="no",
+        description="auto: bf16 where the device is faster in it (CPUs with AMX, GPUs from Ampere on), else no. A run "
+        "that is resumed elsewhere goes on as it began",
+    )
     channels_last: bool = False
     micro_batches: int = Field(
         default=1,
