@@ -176,6 +176,8 @@ def test_a_board_goes_on_from_an_earlier_one(study: Study) -> None:
     gone = cells["rslad", 2].folder
     before["cells"][gone + "x"] = before["cells"].pop(gone)
     held["rows"]["rslad"]["2"] = gone + "x"
+    # Another study knew this one.
+    place = held["rows"]["saad"].pop("1")
     changed = cells["trades", 0].folder
     before["cells"][changed]["seconds_per_epoch"] = 99.0
     here = collect([study])
@@ -185,7 +187,8 @@ def test_a_board_goes_on_from_an_earlier_one(study: Study) -> None:
     assert found["cells"][gone] == here["cells"][gone]
     assert found["cells"][changed]["seconds_per_epoch"] == 99.0
     about = found["studies"]["leaderboard"]
-    assert about["rows"] == {**held["rows"], "rslad": {**held["rows"]["rslad"], "2": gone}}
+    rows = {**held["rows"], "rslad": {**held["rows"]["rslad"], "2": gone}, "saad": {**held["rows"]["saad"], "1": place}}
+    assert about["rows"] == rows
     assert about["missing"] == 0
     assert about["calibration"] == held["calibration"]
     here["studies"]["leaderboard"]["calibration"] = [
