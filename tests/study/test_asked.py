@@ -156,7 +156,7 @@ def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
     assert rank(*asked, nothing) is None
     earlier = Earlier(study.out, study.rows(), study.store)
     assert rank(*asked, earlier) == found
-    (study.store.of(next(iter(cell.needs.values()))) / "result.json").unlink()
+    (study.store.of(next(iter(cell.needs.values()))) / "trained.json").unlink()
     assert rank(*asked, Earlier(study.out, study.rows(), study.store)) is None
     shutil.rmtree(study.out / "ranking")
 

@@ -158,3 +158,26 @@ def test_the_projects_own_tables_are_those_of_its_studies(tmp_path: Path) -> Non
         summary = study.write()
         assert STANDARD in next(iter(summary["runs"].values()))["best"], folder.name
         assert (study.out / "results.csv").read_text() == (folder / "results.csv").read_text()
+
+
+def test_what_is_known_is_not_run_again_and_teachers_are_only_trained(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (tmp_path / "published" / "results.csv").read_text()
+    lines = [line for line in whole.splitlines(keepends=True) if not line.startswith(f"{ROW},1,")]
+    (tmp_path / "published" / "results.csv").write_text("".join(lines))
+    again = open_study(tmp_path / "study.toml", out=tmp_path / "new", cells=tmp_path / "none")
+    again.beside = tmp_path / "published"
+    cell = next(cell for cell in again.rows() if (cell.variant.name, cell.seed) == (ROW, 1))
+    (teacher,) = cell.needs.values()
+    assert list(again.look()) == list(again.look([ROW])) == [teacher.folder, cell.folder]
+    assert again.look(["clean"]) == {}
+    runner = Inline(pretend(accuracy))
+    monkeypatch.setattr("robustill.study.run._runner", lambda way, cells: runner)
+    summary = again.run()
+    assert runner.started == [teacher.folder, cell.folder]
+    assert not (again.store.of(teacher) / RESULT).exists()
+    assert summary["missing"] == []
+    assert (again.out / "results.csv").read_text() == whole
+    assert again.run() == summary
+    assert len(runner.started) == 2

@@ -68,7 +68,8 @@ def study(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Put the rows of an earlier run's results.csv, in this folder, beside those whose cells are here.",
+            help="Go on from the tables of an earlier run in this folder: what they hold is not run again, except that "
+            "teachers are trained, and stands beside the rest.",
         ),
     ] = None,
     json_out: Json = False,
@@ -85,8 +86,8 @@ def study(
 
     Example: robustill study studies/fashion-mnist-small.toml --jobs 2
 
-    One row beside published ones, which need not be run again:
-    robustill study studies/leaderboard.toml --only saad --beside results/studies/leaderboard
+    One row beside published ones, which are not run again:
+    robustill study mine.toml --only mine --beside results/studies/leaderboard
     """  # fmt: skip
     from robustill.study import Way, open_study
 

@@ -36,7 +36,7 @@ def rank(cells: Cells, store: Store, asked: RankingTable, out: Path, earlier: Ea
     references = _of(cells, asked.references)
     networks = [*references, *(teacher[0] for teacher, _ in taught.values())]
     students = [cell for _, rows in taught.values() for cell in rows if not earlier.has(cell)]
-    if any(store.result(cell) is None for cell in (*networks, *students)):
+    if any(store.trained(cell) is None for cell in networks) or any(store.result(cell) is None for cell in students):
         return None
     found = _asked(references, {name: teacher for name, (teacher, _) in taught.items()}, store, asked, out)
     content: dict[str, Any] = found.to_json()

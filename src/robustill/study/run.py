@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,19 @@ class Study:
 
     def look(self, only: Sequence[str] = (), *, retry_failed: bool = False) -> dict[str, Job]:
         """Return what there is to do for the entries in `only`, or for all, without doing it."""
-        return jobs_of(self.cells.all(only), self.store, retry_failed=retry_failed)
+        return self._jobs(self._left(only), retry_failed=retry_failed)
 
     def run(self, only: Sequence[str] = (), way: Way | None = None) -> dict[str, Any]:
         """Run what is not done and return the summary; the tables are written whatever happens.
+
+        Of what `beside` knows, teachers of other cells are trained, not measured, and the rest is not run.
 
         Raises:
             RobustillError: The study is wrong, or cannot be written.
             KeyboardInterrupt: It was told to stop; the message says how to go on.
         """
-        cells = self.cells.all(only)
         self._prepare()
+        cells = self._left(only)
         try:
             self._run(cells, way or Way())
             if self.table.ranking is not None:
@@ -127,6 +129,17 @@ class Study:
         """Return a cell for each row and seed; a teacher that several rows share is one cell, not several."""
         return [self.cells.cell(v, seed) for v in self.cells.variants.values() for seed in self.cells.seeds(v)]
 
+    def _left(self, only: Sequence[str]) -> list[Cell]:
+        earlier = self._earlier()
+        return [cell for cell in self.cells.all(only) if not earlier.has(cell)]
+
+    def _jobs(self, cells: Sequence[Cell], *, retry_failed: bool) -> dict[str, Job]:
+        """Return jobs for `cells` and all that they need; what an earlier run measured has only to teach."""
+        needed = {id(each): each for cell in cells for each in (*_all_needs(cell), cell)}
+        earlier = self._earlier()
+        found = [replace(cell, measures={}) if earlier.has(cell) else cell for cell in needed.values()]
+        return jobs_of(found, self.store, retry_failed=retry_failed)
+
     def _earlier(self) -> Earlier:
         return Earlier(self.beside, self.rows(), self.store, first=self.beside_first)
 
@@ -141,8 +154,7 @@ class Study:
         return found
 
     def _run(self, cells: Sequence[Cell], way: Way) -> None:
-        needed = {id(each): each for cell in cells for each in (*_all_needs(cell), cell)}
-        jobs = jobs_of(needed.values(), self.store, retry_failed=way.retry_failed)
+        jobs = self._jobs(cells, retry_failed=way.retry_failed)
         self.jobs |= jobs
         if all(job.state in (DONE, BROKEN, BLOCKED) for job in jobs.values()):
             return
