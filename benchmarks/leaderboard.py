@@ -118,9 +118,9 @@ def gathered(studies, claims, before, again):
     found = collect(studies, sorted({term.partition(":")[2] for term in terms}))
     if before is None:
         return found
-    again = found["cells"].keys() & before["cells"].keys()
-    same = sum(found["cells"][name]["students"] == before["cells"][name]["students"] for name in again)
-    print(f"{len(found['cells'])} cells here; {len(again)} were known, {same} of them with the same verdicts")
+    known = found["cells"].keys() & before["cells"].keys()
+    same = sum(found["cells"][name]["students"] == before["cells"][name]["students"] for name in known)
+    print(f"{len(found['cells'])} cells here; {len(known)} were known, {same} of them with the same verdicts")
     return extended(found, before, studies, again)
 
 

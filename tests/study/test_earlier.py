@@ -30,6 +30,7 @@ checks = false
 """
 RUNS = '[runs.rslad]\nrecipe = "digits_rslad_cnn-small"\ngrid.method.alpha = [0.5, 1]\n' + TEACHERS
 ROW = "rslad[alpha=0.5]"
+HEAD = "run,seed,student,attack,images,accuracy,wra,cell\n"
 
 
 def accuracy(job: dict[str, Any]) -> float:
@@ -96,7 +97,14 @@ def test_cells_that_are_here_go_first_unless_the_published_are_asked_for(study: 
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("cell", "rslad_cnn_small_s1-000000000000"), ("eps", "0.1"), ("norm", "L2"), ("images", "9"), ("attack", "cw")],
+    [
+        ("cell", "rslad_cnn_small_s1-000000000000"),
+        ("eps", "0.1"),
+        ("norm", "L2"),
+        ("images", "9"),
+        ("attack", "cw"),
+        ("student", "first"),
+    ],
 )
 def test_rows_of_something_else_are_not_taken(column: str, value: str, study: Study, tmp_path: Path) -> None:
     def change(row: dict[str, str]) -> dict[str, str]:
@@ -105,6 +113,31 @@ def test_rows_of_something_else_are_not_taken(column: str, value: str, study: St
     rewrite(tmp_path / "published" / "results.csv", change)
     summary = beside(study, tmp_path / "published").write()
     assert (summary["missing"], summary["earlier"]) == ([f"{ROW} seed 1: not run yet"], [f"{ROW} (seed 2)"])
+
+
+MORE = {
+    "calibration": "run,seed,eps,calibration_found,calibration_certified,agreement_found,agreement_certified",
+    "landscape": "run,seed,radius,loss,rise,robust_drop",
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "file"), [("[calibrate]\neps = [0.1]\n", "calibration"), ("[landscape]\n", "landscape")]
+)
+def test_rows_without_all_that_is_asked_are_not_taken(table: str, file: str, study: Study, tmp_path: Path) -> None:
+    source = study.out.parent / "study.toml"
+    source.write_text(source.read_text().replace("[evaluate]", f"{table}[evaluate]"))
+    assert beside(study, tmp_path / "published").write()["earlier"] == []
+    # Of one of the two seeds.
+    own = tmp_path / "published" / f"{file}.csv"
+    values = ",".join("0.5" for _ in MORE[file].split(",")[2:])
+    own.write_text(f"{MORE[file]}\n{ROW},2,{values}\n")
+    again = beside(study, tmp_path / "published")
+    assert again.write()["earlier"] == [f"{ROW} (seed 2)"]
+    assert (again.out / own.name).read_text() == own.read_text()
+    own.write_text(own.read_text().replace(values, values.replace("0.5", "half")))
+    with pytest.raises(CheckpointError, match=rf"{file}.csv, line 2: (eps|radius) is 'half'"):
+        again.write()
 
 
 def test_other_numbers_of_images_do_not_stand_in_one_table(tmp_path: Path) -> None:
@@ -121,16 +154,15 @@ def test_other_numbers_of_images_do_not_stand_in_one_table(tmp_path: Path) -> No
     ("text", "says"),
     [
         (None, "No such file"),
-        ("", "it has no accuracy, attack, cell, run, seed, student, wra"),
-        ("run,seed\nrslad,1\n", "it has no accuracy, attack, cell, student, wra"),
-        ("run,seed,student,attack,accuracy,wra,cell\na,0,best,clean,1.5,,c\n", "line 2: seed 0, accuracy 1.5"),
-        ("run,seed,student,attack,accuracy,wra,cell\na,x,best,clean,0.5,,c\n", "line 2: seed 'x', accuracy 0.5"),
-        ("run,seed,student,attack,accuracy,wra,cell\na,0,best,clean,nan,,c\n", "line 2: seed 0, accuracy nan"),
-        ("run,seed,student,attack,accuracy,wra,cell\na,0,best\n", "line 2: not as many values as columns"),
-        (
-            "run,seed,student,attack,accuracy,wra,cell\na,0,best,clean,0.5,,c,more\n",
-            "line 2: not as many values as columns",
-        ),
+        ("", "it has no run, seed, student, attack, images, accuracy, wra, cell"),
+        ("run,seed,images\nrslad,1,9\n", "it has no student, attack, accuracy, wra, cell"),
+        (HEAD + "a,0,best,clean,9,1.5,,c\n", "line 2: accuracy is '1.5'"),
+        (HEAD + "a,0,best,clean,9,0.5,,c\na,x,best,clean,9,0.5,,c\n", "line 3: seed is 'x'"),
+        (HEAD + "a,0,best,clean,9,nan,,c\n", "line 2: accuracy is 'nan'"),
+        (HEAD + "a,0,best,clean,9,0.5,half,c\n", "line 2: wra is 'half'"),
+        (HEAD + "a,0,,clean,9,0.5,,c\n", "line 2: student is ''"),
+        (HEAD + "a,0,best\n", "line 2: not as many values as columns"),
+        (HEAD + "a,0,best,clean,9,0.5,,c,more\n", "line 2: not as many values as columns"),
         ("\x00\xff", "is not a study's table"),
     ],
 )

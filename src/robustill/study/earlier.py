@@ -13,14 +13,24 @@ from robustill.study.folder import Store
 
 Rows = list[dict[str, Any]]
 MAIN = "results.csv"
-_NEEDED = {"run", "seed", "student", "attack", "accuracy", "wra", "cell"}
+_MORE = {"calibrate": "calibration", "landscape": "landscape"}
+"""Tables of what else a cell may be asked."""
+_NEEDED = {
+    MAIN: ("run", "seed", "student", "attack", "images", "accuracy", "wra", "cell"),
+    "calibration.csv": (
+        "run", "seed", "eps", "calibration_found", "calibration_certified", "agreement_found", "agreement_certified",
+    ),
+    "landscape.csv": ("run", "seed", "radius", "loss", "rise", "robust_drop"),
+    "curves.csv": ("run", "seed", "epoch", "kind", "term", "value"),
+}  # fmt: skip
+_MAY_LACK = ("wra",)
 _TEXT = frozenset(
     ("run", "student", "attack", "method", "architecture", "data", "norm", "teachers", "cell", "kind", "term")
 )
 
 
 class Earlier:
-    """The tables in a folder, as far as they are of a study's cells, attacked alike.
+    """The tables in a folder, as far as they are of a study's cells and hold all that those are asked.
 
     Args:
         folder: Holds `results.csv`, and the other tables where there are such; None for no earlier run.
@@ -35,13 +45,16 @@ class Earlier:
     def __init__(self, folder: Path | None, cells: Sequence[Cell], store: Store, *, first: bool = False) -> None:
         self.folder = folder
         theirs: dict[tuple[str, int], Rows] = {}
-        for row in [] if folder is None else _main(folder / MAIN):
+        for row in [] if folder is None else read_table(folder / MAIN):
             theirs.setdefault((row["run"], row["seed"]), []).append(row)
         self._theirs, self._order = theirs, [_key(cell) for cell in cells]
+        more = {} if folder is None else {name: _places(folder / f"{file}.csv") for name, file in _MORE.items()}
         self._taken = {
             _key(cell)
             for cell in cells
-            if _same(theirs.get(_key(cell), []), cell) and (first or store.result(cell) is None)
+            if _same(theirs.get(_key(cell), []), cell)
+            and all(_key(cell) in places for name, places in more.items() if cell.measures.get(name) is not None)
+            and (first or store.result(cell) is None)
         }
 
     def has(self, cell: Cell) -> bool:
@@ -65,7 +78,7 @@ class Earlier:
         path = None if self.folder is None else self.folder / name
         if path is None or not self._taken or not path.is_file():
             return ours
-        theirs = [row for row in read_csv(path) if _place(row) in self._taken]
+        theirs = [row for row in read_table(path) if _place(row) in self._taken]
         _alike(path, theirs, ours)
         known = {_place(row) for row in theirs}
         found = [*theirs, *(row for row in ours if _place(row) not in known)]
@@ -75,41 +88,52 @@ class Earlier:
         return [{column: row.get(column) for column in columns} for row in found]
 
 
-def read_csv(path: Path) -> Rows:
+def read_table(path: Path) -> Rows:
     """Return a table of a study with its numbers as numbers; an empty cell is None.
 
+    Args:
+        path: A file that `robustill study` has written, by its name there.
+
     Raises:
-        CheckpointError: It cannot be read.
+        CheckpointError: It cannot be read, or is no such table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CheckpointError(f"{path} is not a study's table: {error}", _hint()) from error
-    for number, row in enumerate(lines, start=2):
-        if None in row or None in row.values():
-            raise CheckpointError(f"{path}, line {number}: not as many values as columns", _hint())
-    return [{key: _value(key, text) for key, text in row.items()} for row in lines]
-
-
-def _main(path: Path) -> Rows:
-    rows = read_csv(path)
-    if lacking := sorted(_NEEDED - rows[0].keys() if rows else _NEEDED):
+    needed = _NEEDED[path.name]
+    if lacking := [name for name in needed if not lines or name not in lines[0]]:
         raise CheckpointError(f"{path} is not a study's table: it has no {', '.join(lacking)}", _hint())
-    for number, row in enumerate(rows, start=2):
-        good = isinstance(row["seed"], int) and isinstance(row["accuracy"], int | float) and 0 <= row["accuracy"] <= 1
-        if not good:
-            raise CheckpointError(f"{path}, line {number}: seed {row['seed']!r}, accuracy {row['accuracy']!r}", _hint())
-    return rows
+    found = []
+    for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():
+            raise CheckpointError(f"{path}, line {number}: not as many values as columns", _hint())
+        found.append({key: _value(key, text) for key, text in line.items()})
+        if wrong := [name for name in needed if not _fits(name, found[-1][name])]:
+            raise CheckpointError(f"{path}, line {number}: {wrong[0]} is {line[wrong[0]]!r}", _hint())
+    return found
+
+
+def _fits(column: str, value: Any) -> bool:
+    if column in _TEXT:
+        return value is not None
+    if column == "seed":
+        return isinstance(value, int)
+    if column in ("accuracy", "wra") and value is not None:
+        return isinstance(value, int | float) and 0 <= value <= 1
+    return isinstance(value, int | float) or (value is None and column in _MAY_LACK)
 
 
 def _same(rows: Rows, cell: Cell) -> bool:
-    """Return whether rows are of this training, and of the same attacks on as many images."""
+    """Return whether rows are of this training, and of the same students and attacks on as many images."""
     asked = cell.measures["evaluate"]
     wanted = {"cell": cell.folder} | {
         key: asked[key] for key in ("eps", "norm", "images") if asked.get(key) is not None
     }
-    return {row["attack"] for row in rows} == {"clean", "robust", *asked["attacks"]} and all(
+    students = ("best", "last") if asked["last"] else ("best",)
+    entries = {(student, attack) for student in students for attack in ("clean", "robust", *asked["attacks"])}
+    return {(row["student"], row["attack"]) for row in rows} == entries and all(
         row.get(key) == value for row in rows for key, value in wanted.items()
     )
 
@@ -122,6 +146,10 @@ def _alike(path: Path, theirs: Rows, ours: Rows) -> None:
         raise CheckpointError(
             f"{path} is about {counts[0]} images, the cells here about {counts[1]}", "evaluate both on as many images"
         )
+
+
+def _places(path: Path) -> set[tuple[Any, Any]]:
+    return {_place(row) for row in read_table(path)} if path.is_file() else set()
 
 
 def _hint() -> str:
