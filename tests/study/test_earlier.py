@@ -140,6 +140,15 @@ def test_rows_without_all_that_is_asked_are_not_taken(table: str, file: str, stu
         again.write()
 
 
+def test_only_the_students_that_are_asked_for_have_to_be_there(study: Study, tmp_path: Path) -> None:
+    source, table = study.out.parent / "study.toml", tmp_path / "published" / "results.csv"
+    whole = table.read_text()
+    table.write_text("".join(line for line in whole.splitlines(keepends=True) if ",last," not in line))
+    assert beside(study, tmp_path / "published").write()["earlier"] == []
+    source.write_text(source.read_text().replace("checks = false", "checks = false\nlast = false"))
+    assert f"{ROW} (seed 0, 1, 2)" in beside(study, tmp_path / "published").write()["earlier"]
+
+
 def test_other_numbers_of_images_do_not_stand_in_one_table(tmp_path: Path) -> None:
     study = ran(tmp_path, QUICK.replace("images = 10\n", ""))
     shutil.copytree(study.out, tmp_path / "published", ignore=shutil.ignore_patterns("cells"))
