@@ -11,6 +11,7 @@ import pytest
 
 from robustill.study import Study
 from robustill.study.schedule import Schedule, jobs_of
+from robustill.study.summary import summarize, to_markdown
 from tests.study.small import TEACHERS, Inline, Silent, opened, pretend
 
 RUNS = '[runs.rslad]\nrecipe = "digits_rslad_cnn-small"\ngrid.method.alpha = [0.5, 1]\n' + TEACHERS
@@ -80,6 +81,13 @@ def test_the_page_says_it_to_people(study: Study) -> None:
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
         "Student chosen on the validation split", "Student of the last epoch", "Figures",
     ]  # fmt: skip
+
+
+def test_a_study_of_the_selected_students_alone_has_a_page(study: Study) -> None:
+    with (study.out / "results.csv").open() as file:
+        rows = [{**row, "accuracy": 0.5, "wra": None} for row in csv.DictReader(file) if row["student"] == "best"]
+    summary = summarize(rows, name="a", title="", baselines={"rslad[alpha=0.5]": "rslad[alpha=1]"}, missing=[])
+    assert re.findall(r"^## (.*)$", to_markdown(summary), re.MULTILINE) == ["Student chosen on the validation split"]
 
 
 def test_what_is_missing_is_said(study: Study) -> None:
