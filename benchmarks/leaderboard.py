@@ -88,10 +88,9 @@ def title(path):
 
 
 def publish(study, place):
-    """Write a study's tables and copy those that people read; an older figure stays if there is none instead."""
+    """Write a study's tables and copy those that people read."""
     study.write()
-    for path in sorted(place.glob("*.csv")):
-        path.unlink()
+    shutil.rmtree(place, ignore_errors=True)
     for pattern in PUBLISHED:
         for path in sorted(study.out.glob(pattern)):
             target = place / path.relative_to(study.out)

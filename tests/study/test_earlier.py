@@ -198,7 +198,11 @@ def test_the_projects_own_tables_are_those_of_its_studies(tmp_path: Path) -> Non
         )  # fmt: skip
         summary = study.write()
         assert STANDARD in next(iter(summary["runs"].values()))["best"], folder.name
-        assert (study.out / "results.csv").read_text() == (folder / "results.csv").read_text()
+        for path in folder.rglob("*"):
+            if path.suffix == ".csv":
+                assert (study.out / path.name).read_text() == path.read_text(), path
+            elif path.suffix == ".svg":
+                assert f"]({path.relative_to(folder).as_posix()})" in (study.out / "summary.md").read_text(), path
 
 
 def test_what_is_known_is_not_run_again_and_teachers_are_only_trained(

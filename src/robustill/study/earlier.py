@@ -10,6 +10,7 @@ from typing import Any
 from robustill.errors import CheckpointError
 from robustill.study.cells import Cell
 from robustill.study.folder import Store
+from robustill.writing import make_folder, write_whole
 
 Rows = list[dict[str, Any]]
 MAIN = "results.csv"
@@ -86,6 +87,12 @@ class Earlier:
         place = {key: index for index, key in enumerate(self._order)}
         found.sort(key=lambda row: place[_place(row)])
         return [{column: row.get(column) for column in columns} for row in found]
+
+    def figure(self, name: str, out: Path) -> None:
+        """Copy a figure that can be drawn of cells alone to `out`, unless there is one of the cells that are here."""
+        if self.folder is not None and self._taken and (self.folder / name).is_file() and not (out / name).is_file():
+            make_folder((out / name).parent)
+            write_whole(out / name, [(self.folder / name).read_bytes()])
 
 
 def read_table(path: Path) -> Rows:

@@ -76,8 +76,10 @@ def _figures(
         found["curves.svg"] = "Terms of training; a line for each seed"
     if table.landscape is not None:
         landscapes.draw(cells, store, out / "landscape.svg")
+        earlier.figure("landscape.svg", out)
         found["landscape.svg"] = "The adversarial loss around the first seed's students"
-    if (out / "ranking" / "ranking.svg").is_file():
+    if table.ranking is not None:
+        earlier.figure("ranking/ranking.svg", out)
         found["ranking/ranking.svg"] = "Students over their teachers' entropy on the unlearnable set"
     return {name: says for name, says in found.items() if (out / name).is_file()}
 
