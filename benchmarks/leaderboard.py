@@ -11,8 +11,7 @@ figures to `results/studies`. `--check` changes nothing and fails where a page i
 the studies' own tables are not compared.
 
 What these files already hold stays as long as the studies ask for the same cells, so that rows can be added where the
-other cells are not; how many cells that are here once more have the same verdicts is said. `--again STUDY` prefers the
-tables of what is here for one study, and `--afresh` keeps nothing.
+other cells are not; how many cells that are here once more have the same verdicts is said. `--afresh` keeps nothing.
 """
 
 import argparse
@@ -106,12 +105,12 @@ def opened(options):
         places = {"out": options.runs / name, "cells": options.cells, "beside": beside, "allowed": [Path.cwd()]}
         if (options.studies / f"{name}.toml").is_file():
             study = open_study(options.studies / f"{name}.toml", **places)
-            study.beside_first = name not in options.again
+            study.beside_first = True
             found.append(study)
     return found
 
 
-def gathered(studies, claims, before, again):
+def gathered(studies, claims, before):
     """Return the board of the cells that are here, and of those of the board `before`, if there is one."""
     terms = [each for claim in claims.claims for each in (claim.metric, str(claim.less)) if each.startswith("curve:")]
     found = collect(studies, sorted({term.partition(":")[2] for term in terms}))
@@ -120,7 +119,7 @@ def gathered(studies, claims, before, again):
     known = found["cells"].keys() & before["cells"].keys()
     same = sum(found["cells"][name]["students"] == before["cells"][name]["students"] for name in known)
     print(f"{len(found['cells'])} cells here; {len(known)} were known, {same} of them with the same verdicts")
-    return extended(found, before, studies, again)
+    return extended(found, before, studies)
 
 
 def written(board):
@@ -136,7 +135,6 @@ def main():
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the studies' own folders")
     parser.add_argument("--studies", type=Path, default=Path("studies"))
     parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--again", nargs="*", default=[], metavar="STUDY", help="take its tables from --cells first")
     parser.add_argument("--afresh", action="store_true", help="keep nothing of what the files hold")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
@@ -146,7 +144,7 @@ def main():
     if options.cells is not None:
         studies = opened(options)
         before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not options.afresh else None
-        wanted[file] = written(gathered(studies, claims, before, options.again))
+        wanted[file] = written(gathered(studies, claims, before))
         if not options.check:
             for study in studies:
                 publish(study, options.results / "studies" / study.table.name)

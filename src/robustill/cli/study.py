@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from robustill.study.schedule import Job
 
 _LINES = 10
-_STUDENTS = {"best": "student chosen on the validation split", "last": "student of the last epoch"}
 
 
 @app.command()
@@ -129,11 +128,11 @@ def _print_plan(opened: Study, jobs: dict[str, Job], json_out: bool) -> None:
 
 
 def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
-    from robustill.study.summary import optional, students, table
+    from robustill.study.summary import STUDENTS, optional, students, table
 
     for student in students(summary):
         columns, rows = table(summary, student)
-        title = f"{opened.table.name}: accuracy in %, {_STUDENTS[student]}"
+        title = f"{opened.table.name}: accuracy in %, {STUDENTS[student].lower()}"
         print_table(title, columns, rows, optional=optional(summary, student))
     console = Console(soft_wrap=True)
     missing = summary["missing"]

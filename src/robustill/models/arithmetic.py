@@ -8,7 +8,7 @@ import torch
 def fast_bfloat16(device: torch.device) -> bool:
     """Return whether a device computes convolutions and matrix products faster in bfloat16 than in float32.
 
-    CUDA devices from Ampere on, and CPUs with AMX. With AVX-512 BF16 alone, bfloat16 takes 1.2 to 1.4 times as long
+    CUDA devices from Ampere on, and CPUs with AMX. With AVX-512 BF16 alone, bfloat16 takes 1.1 to 1.5 times as long
     (results/attack-speed.md); with neither it is emulated, at a tenth of the speed.
 
     >>> import torch

@@ -12,9 +12,7 @@ Rows = list[dict[str, Any]]
 _TABLES = ("calibration", "landscape", "curve")
 
 
-def extended(
-    board: Mapping[str, Any], before: Mapping[str, Any], studies: Sequence[Study], again: Collection[str] = ()
-) -> dict[str, Any]:
+def extended(board: Mapping[str, Any], before: Mapping[str, Any], studies: Sequence[Study]) -> dict[str, Any]:
     """Return `board` with what an earlier one holds of the same cells.
 
     What was published stays: where both have a cell, its verdicts are those of the earlier board.
@@ -24,35 +22,29 @@ def extended(
         before: An earlier one.
         studies: The same as those of `board`. A cell of the earlier board stays if one of them still asks for it under
             the same address; what no study asks for any more is left out.
-        again: Studies whose own tables (calibration, landscapes, curves, ranking) are rather taken from `board`.
     """
-    cells, about = dict(board["cells"]), {}
-    for study in studies:
-        name, rows = study.table.name, study.rows()
-        known = {cell.folder: before["cells"][cell.folder] for cell in rows if cell.folder in before["cells"]}
-        cells |= known
-        pair = (before["studies"].get(name, {}), board["studies"][name])
-        found = _study(rows, known.keys(), *(pair[::-1] if name in again else pair))
-        about[name] = {"title": board["studies"][name]["title"], **found}
+    rows = {study.table.name: study.rows() for study in studies}
+    asked = {cell.folder for each in rows.values() for cell in each}
+    cells = {**board["cells"], **{name: cell for name, cell in before["cells"].items() if name in asked}}
+    about = {
+        name: {"title": found["title"], **_study(rows[name], cells, before["studies"].get(name, {}), found)}
+        for name, found in board["studies"].items()
+    }
     return {**board, "studies": about, "cells": dict(sorted(cells.items()))}
 
 
 def _study(
-    rows: Sequence[Cell], known: Collection[str], first: Mapping[str, Any], second: Mapping[str, Any]
+    rows: Sequence[Cell], cells: Collection[str], before: Mapping[str, Any], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what two boards hold of one study, the first one's where both have something of a row and seed."""
+    """Return what two boards hold of one study, the earlier one's where both have something of a row and seed."""
     places: dict[str, dict[str, str]] = {}
     for cell in rows:
-        name, seed = cell.variant.name, str(cell.seed)
-        if cell.folder in known or any(
-            each.get("rows", {}).get(name, {}).get(seed) == cell.folder for each in (first, second)
-        ):
-            places.setdefault(name, {})[seed] = cell.folder
+        if cell.folder in cells:
+            places.setdefault(cell.variant.name, {})[str(cell.seed)] = cell.folder
     order = {(cell.variant.name, cell.seed): place for place, cell in enumerate(rows)}
-    found = {table: _table(first.get(table, []), second.get(table, []), order) for table in _TABLES}
+    tables = {table: _table(before.get(table, []), found[table], order) for table in _TABLES}
     missing = len(rows) - sum(map(len, places.values()))
-    ranking = first.get("ranking") or second.get("ranking") or []
-    return {"rows": places, "missing": missing, **found, "ranking": ranking}
+    return {"rows": places, "missing": missing, **tables, "ranking": before.get("ranking") or found["ranking"]}
 
 
 def _table(first: Rows, second: Rows, order: Mapping[tuple[str, int], int]) -> Rows:

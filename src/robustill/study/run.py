@@ -169,8 +169,6 @@ class Study:
             runner.close()
 
     def _prepare(self) -> None:
-        # What is wrong with it is said before anything is run.
-        self._earlier()
         make_folder(self.store.root)
         make_folder(self.out)
         write_whole(self.out / "study.toml", [to_toml(self.table).encode()])

@@ -9,7 +9,7 @@ from robustill.study.spread import paired, spread, told
 
 Rows = Sequence[dict[str, Any]]
 _ROBUST, WRA = "robust", "wra"
-_STUDENTS = {"best": "Student chosen on the validation split", "last": "Student of the last epoch"}
+STUDENTS = {"best": "Student chosen on the validation split", "last": "Student of the last epoch"}
 _NOTE = (
     "Accuracy in %, mean ± standard deviation over seeds; WRA is the mean of clean and worst case. Differences are "
     "paired by seed, in points, with 95% t intervals, the p of the paired t-test and of the exact sign-flip test, "
@@ -96,7 +96,7 @@ def to_markdown(summary: dict[str, Any]) -> str:
     """Return `summary.md`."""
     lines = [f"# {summary['title'] or summary['study']}", "", _NOTE]
     for student in students(summary):
-        lines += ["", f"## {_STUDENTS[student]}", "", markdown_table(*table(summary, student))]
+        lines += ["", f"## {STUDENTS[student]}", "", markdown_table(*table(summary, student))]
     if summary.get("earlier"):
         lines += ["", f"Taken from an earlier run's tables: {_text(', '.join(summary['earlier']))}."]
     if summary["missing"]:
@@ -106,7 +106,7 @@ def to_markdown(summary: dict[str, Any]) -> str:
 
 def students(summary: dict[str, Any]) -> list[str]:
     """Return which students there are: best, and last if it was evaluated."""
-    return [s for s in _STUDENTS if any(s in each for each in summary["runs"].values())]
+    return [s for s in STUDENTS if any(s in each for each in summary["runs"].values())]
 
 
 def _attacks(summary: dict[str, Any], student: str) -> list[str]:
