@@ -178,18 +178,21 @@ def test_a_board_goes_on_from_an_earlier_one(study: Study) -> None:
     held["rows"]["rslad"]["2"] = gone + "x"
     # Another study knew this one.
     place = held["rows"]["saad"].pop("1")
+    # Nobody has this one.
+    (study.store.of(cells["pgd_at", 2]) / "result.json").unlink()
+    del before["cells"][cells["pgd_at", 2].folder], held["rows"]["pgd_at"]["2"]
     changed = cells["trades", 0].folder
     before["cells"][changed]["seconds_per_epoch"] = 99.0
     here = collect([study])
     found = extended(here, before, [study])
-    assert found["cells"].keys() == {cell.folder for cell in study.rows()}
+    assert found["cells"].keys() == {cell.folder for key, cell in cells.items() if key != ("pgd_at", 2)}
     assert found["cells"][cells["saad", 1].folder] == before["cells"][cells["saad", 1].folder]
     assert found["cells"][gone] == here["cells"][gone]
     assert found["cells"][changed]["seconds_per_epoch"] == 99.0
     about = found["studies"]["leaderboard"]
     rows = {**held["rows"], "rslad": {**held["rows"]["rslad"], "2": gone}, "saad": {**held["rows"]["saad"], "1": place}}
     assert about["rows"] == rows
-    assert about["missing"] == 0
+    assert about["missing"] == 1
     assert about["calibration"] == held["calibration"]
     here["studies"]["leaderboard"]["calibration"] = [
         {"run": "saad", "seed": 1, "eps": 0.2},
