@@ -202,6 +202,17 @@ def test_a_board_goes_on_from_an_earlier_one(study: Study) -> None:
     assert [(row["run"], row["eps"]) for row in rows] == [("rslad", 0.2), ("saad", 0.1)]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "now", "stays"), [(3, 2, "before"), (2, 3, "now"), (3, 3, "now"), (3, 0, "before")]
+)
+def test_the_ranking_of_more_seeds_goes_on(study: Study, earlier: int, now: int, stays: str) -> None:
+    before, here = collect([study]), collect([study])
+    for board, seeds, name in ((before, earlier, "before"), (here, now, "now")):
+        board["studies"]["leaderboard"]["ranking"] = [{"outcome": name, "seeds": seeds}] if seeds else []
+    (row,) = extended(here, before, [study])["studies"]["leaderboard"]["ranking"]
+    assert row["outcome"] == stays
+
+
 def test_the_projects_pages_are_what_its_file_gives() -> None:
     file = ROOT / "results" / "leaderboard.json"
     if not file.exists():
@@ -279,7 +290,8 @@ def test_a_rank_correlation_is_judged_by_all_orders_of_families(
     path, out = tmp_path / "claims.toml", tmp_path / "ranking.json"
     path.write_text(RANKED)
     families = {"rho": rho, "p": p, "teachers": 8}
-    row = {"outcome": outcome, "rho": 0.0, "p": 1.0, "interval": interval, "families": families}
+    row = {"outcome": outcome, "rho": 0.0, "p": 1.0, "interval": [-0.1, 0.1], "families": families}
+    row["families_interval"] = interval
     scores = {"0": 0.5, "1": 0.6, "2": 0.7}
     students = {"a": {"last": scores}, "b": {"last": dict(list(scores.items())[:seeds])}}
     rows = [{**row, "criterion": criterion} for criterion in ("contrast", "unlearnable")]

@@ -44,7 +44,13 @@ def _study(
     order = {(cell.variant.name, cell.seed): place for place, cell in enumerate(rows)}
     tables = {table: _table(before.get(table, []), found[table], order) for table in _TABLES}
     missing = len(rows) - sum(map(len, places.values()))
-    return {"rows": places, "missing": missing, **tables, "ranking": before.get("ranking") or found["ranking"]}
+    ranking = _ranking(before.get("ranking", []), found["ranking"])
+    return {"rows": places, "missing": missing, **tables, "ranking": ranking}
+
+
+def _ranking(first: Rows, second: Rows) -> Rows:
+    """Return the ranking of more seeds, of as many the second: it was made with the first one's students beside it."""
+    return max(second, first, key=lambda rows: min((row["seeds"] for row in rows), default=0))
 
 
 def _table(first: Rows, second: Rows, order: Mapping[tuple[str, int], int]) -> Rows:

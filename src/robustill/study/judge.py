@@ -93,9 +93,10 @@ def _ranked(board: Board, claim: ClaimTable, margin: float, seeds: int) -> dict[
     found = next((each for each in rows if each["outcome"] == outcome and each["seeds"] >= seeds), None)
     if found is None:
         return {"claim": claim.name, "found": None, "margin": margin, "status": status(None, "above", margin, 1)}
-    families, sign = found["families"] or found, 1 if claim.direction == "above" else -1
-    low, high = found["interval"] or (-1.0, 1.0)
-    about = {"difference": families["rho"], "interval": [low, high], "p": families["p"], "n": families["teachers"]}
+    families, sign = found["families"], 1 if claim.direction == "above" else -1
+    interval = found["families_interval"]
+    low, high = interval or (-1.0, 1.0)
+    about = {"difference": families["rho"], "interval": interval, "p": families["p"], "n": families["teachers"]}
     if families["p"] is not None and families["p"] < _RANKED and sign * families["rho"] > 0:
         says = "reproduced"
     else:

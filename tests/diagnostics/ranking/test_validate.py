@@ -96,6 +96,27 @@ def test_families_are_one_point_each() -> None:
     assert any("3 independent" in note for note in together.notes)
     assert together.leave_one_out is not None
     assert together.leave_one_out != alone.leave_one_out
+    assert alone.families_interval is None
+
+
+def test_the_interval_of_families_is_that_of_their_means() -> None:
+    # Within a family the order is wrong, between families right: means agree in every draw, teachers never do.
+    scores = {f"{f}{k}": 10.0 * "uvwxyz".index(f) - k for f in "uvwxyz" for k in range(3)}
+    outcomes = {f"{f}{k}": 10.0 * "uvwxyz".index(f) + k for f in "uvwxyz" for k in range(3)}
+    found = checked(scores, outcomes, families={name: name[0] for name in scores})
+    assert found.families is not None
+    assert (found.families.rho, found.families_interval) == (pytest.approx(1), (pytest.approx(1), pytest.approx(1)))
+    assert found.interval is not None
+    assert found.interval[1] < 1
+    noisy = {name: [value - 20, value + 20] for name, value in outcomes.items()}
+    wider = checked(scores, noisy, families={name: name[0] for name in scores})
+    assert wider.families_interval is not None
+    assert wider.families_interval[0] < 0.95
+
+
+def test_families_of_one_have_the_interval_of_teachers() -> None:
+    found = checked(SCORES, OUTCOMES, families={name: f"only {name}" for name in SCORES})
+    assert found.families_interval == found.interval
 
 
 def test_few_teachers_are_told_so() -> None:

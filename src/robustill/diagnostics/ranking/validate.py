@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robustill.diagnostics.ranking.families import drawn_interval, grouped, of_families
 from robustill.diagnostics.ranking.spearman import partial_spearman, permutation_p, spearman
 from robustill.errors import InputError
 
@@ -47,6 +48,7 @@ class RankingValidation:
         leave_one_out: Lowest and highest rho without one of the teachers (or families).
         families: The correlation of the means of families, where some were given: teachers of one family (checkpoints
             of a run, temperatures of a network) are no independent points.
+        families_interval: 95% bootstrap interval of that one, over families and over the seeds of each teacher.
         dropped: Teachers that have an outcome and no score: they failed a gate. They count for the regret.
         baselines: The same correlation of what else one might rank by, on all teachers.
         notes: What to keep in mind.
@@ -62,6 +64,7 @@ class RankingValidation:
     partial: float | None
     leave_one_out: tuple[float, float] | None
     families: Correlation | None
+    families_interval: tuple[float, float] | None
     dropped: tuple[str, ...]
     baselines: dict[str, Correlation] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class RankingValidation:
             "partial_given_robust_accuracy": self.partial,
             "leave_one_out": None if self.leave_one_out is None else list(self.leave_one_out),
             "families": None if self.families is None else vars(self.families),
+            "families_interval": None if self.families_interval is None else list(self.families_interval),
             "dropped": list(self.dropped),
             "baselines": {name: vars(each) for name, each in self.baselines.items()},
             "notes": list(self.notes),
@@ -124,15 +128,17 @@ def validate_ranking(
         raise InputError(f"{len(ranked)} teachers have a score; a rank correlation needs 3", "6 or more for a finding")
     _check_finite(ranked)
     sign = 1.0 if larger_is_better else -1.0
-    rng = np.random.default_rng(seed)
-    blocks = _blocks(list(ranked), families)
+    blocks = grouped(list(ranked), families)
     given = robust_accuracy if robust_accuracy is not None else (baselines or {}).get("robust_accuracy")
     return RankingValidation(
         score=_correlation(ranked, means, sign, draws, seed),
-        interval=_interval(ranked, outcomes, blocks, resamples, rng),
+        interval=drawn_interval(ranked, outcomes, blocks, resamples, seed),
         partial=_partial(ranked, means, given),
         leave_one_out=_without_one(ranked, means, blocks),
-        families=_of_families(ranked, means, blocks, sign, draws, seed) if families else None,
+        families=_correlation(of_families(ranked, blocks), of_families(means, blocks), sign, draws, seed)
+        if families else None,
+        families_interval=drawn_interval(ranked, outcomes, blocks, resamples, seed, of_means=True)
+        if families else None,
         dropped=tuple(name for name in means if name not in ranked),
         baselines={name: _correlation(_known(table, means), means, sign, draws, seed)
                    for name, table in (baselines or {}).items()},
@@ -158,26 +164,6 @@ def _correlation(
     return Correlation(len(a), rho, p, count, exact, regret)
 
 
-def _interval(
-    scores: Mapping[str, float],
-    outcomes: Mapping[str, Outcome],
-    blocks: Sequence[Sequence[str]],
-    resamples: int,
-    rng: np.random.Generator,
-) -> tuple[float, float] | None:
-    found = []
-    for _ in range(resamples):
-        names = [name for k in rng.integers(len(blocks), size=len(blocks)) for name in blocks[k]]
-        values = [float(rng.choice(s, size=len(s)).mean()) for s in (np.atleast_1d(outcomes[name]) for name in names)]
-        rho = spearman([scores[name] for name in names], values)
-        if not isnan(rho):
-            found.append(rho)
-    if len(found) < resamples / 2:
-        return None
-    low, high = np.quantile(found, [0.025, 0.975]).tolist()
-    return low, high
-
-
 def _partial(
     scores: Mapping[str, float], means: Mapping[str, float], given: Mapping[str, float | None] | None
 ) -> float | None:
@@ -198,29 +184,6 @@ def _without_one(
         if not isnan(rho):
             found.append(rho)
     return (min(found), max(found)) if found else None
-
-
-def _of_families(
-    scores: Mapping[str, float],
-    means: Mapping[str, float],
-    blocks: Sequence[Sequence[str]],
-    sign: float,
-    draws: int,
-    seed: int,
-) -> Correlation:
-    mean_scores = {block[0]: sum(scores[n] for n in block) / len(block) for block in blocks}
-    mean_outcomes = {block[0]: sum(means[n] for n in block) / len(block) for block in blocks}
-    return _correlation(mean_scores, mean_outcomes, sign, draws, seed)
-
-
-def _blocks(names: Sequence[str], families: Mapping[str, str] | None) -> list[list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        # A teacher without a family is one of its own.
-        found.setdefault(f"family {families[name]}" if families and name in families else f"own {name}", []).append(
-            name
-        )
-    return list(found.values())
 
 
 def _notes(teachers: int, blocks: int) -> tuple[str, ...]:
