@@ -30,7 +30,7 @@ checks = false
 """
 RUNS = '[runs.rslad]\nrecipe = "digits_rslad_cnn-small"\ngrid.method.alpha = [0.5, 1]\n' + TEACHERS
 ROW = "rslad[alpha=0.5]"
-HEAD = "run,seed,student,attack,images,accuracy,wra,cell\n"
+HEAD = "run,seed,student,attack,images,accuracy,wra,cell,address\n"
 
 
 def accuracy(job: dict[str, Any]) -> float:
@@ -98,10 +98,7 @@ def test_cells_that_are_here_go_first_unless_the_published_are_asked_for(study: 
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("cell", "rslad_cnn_small_s1-000000000000"),
-        ("eps", "0.1"),
-        ("norm", "L2"),
-        ("images", "9"),
+        ("address", "000000000000"),
         ("attack", "cw"),
         ("student", "first"),
     ],
@@ -113,6 +110,24 @@ def test_rows_of_something_else_are_not_taken(column: str, value: str, study: St
     rewrite(tmp_path / "published" / "results.csv", change)
     summary = beside(study, tmp_path / "published").write()
     assert (summary["missing"], summary["earlier"]) == ([f"{ROW} seed 1: not run yet"], [f"{ROW} (seed 2)"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed"),
+    [
+        ("training.epochs = 1", "training.epochs = 2"),
+        ("evaluation.eps = 0.05", "evaluation.eps = 0.1"),
+        ('attacks = ["fgsm"]', 'attacks = ["fgsm"]\nnorm = "L2"'),
+        ("images = 10", "images = 9"),
+        ("checks = false", 'checks = false\nsplit = "validation"'),
+        ("checks = false", "checks = false\nseed = 5"),
+    ],
+)
+def test_rows_of_other_questions_are_not_taken(asked: str, changed: str, study: Study, tmp_path: Path) -> None:
+    source = study.out.parent / "study.toml"
+    assert asked in source.read_text()
+    source.write_text(source.read_text().replace(asked, changed))
+    assert beside(study, tmp_path / "published").write()["earlier"] == []
 
 
 MORE = {
@@ -128,6 +143,13 @@ def test_rows_without_all_that_is_asked_are_not_taken(table: str, file: str, stu
     source = study.out.parent / "study.toml"
     source.write_text(source.read_text().replace("[evaluate]", f"{table}[evaluate]"))
     assert beside(study, tmp_path / "published").write()["earlier"] == []
+    # Rows of the same students under the new question, without its own table.
+    cells = {(cell.variant.name, str(cell.seed)): cell for cell in beside(study, tmp_path / "published").rows()}
+    rewrite(
+        tmp_path / "published" / "results.csv",
+        lambda row: {**row, "address": cells[row["run"], row["seed"]].address[:12]},
+    )
+    assert beside(study, tmp_path / "published").write()["earlier"] == []
     # Of one of the two seeds.
     own = tmp_path / "published" / f"{file}.csv"
     values = ",".join("0.5" for _ in MORE[file].split(",")[2:])
@@ -141,11 +163,14 @@ def test_rows_without_all_that_is_asked_are_not_taken(table: str, file: str, stu
 
 
 def test_only_the_students_that_are_asked_for_have_to_be_there(study: Study, tmp_path: Path) -> None:
-    source, table = study.out.parent / "study.toml", tmp_path / "published" / "results.csv"
+    table = tmp_path / "published" / "results.csv"
     whole = table.read_text()
     table.write_text("".join(line for line in whole.splitlines(keepends=True) if ",last," not in line))
     assert beside(study, tmp_path / "published").write()["earlier"] == []
+    source = study.out.parent / "study.toml"
     source.write_text(source.read_text().replace("checks = false", "checks = false\nlast = false"))
+    asked = {(cell.variant.name, str(cell.seed)): cell for cell in beside(study, tmp_path / "published").rows()}
+    rewrite(table, lambda row: {**row, "address": asked[row["run"], row["seed"]].address[:12]})
     assert f"{ROW} (seed 0, 1, 2)" in beside(study, tmp_path / "published").write()["earlier"]
 
 
@@ -163,15 +188,15 @@ def test_other_numbers_of_images_do_not_stand_in_one_table(tmp_path: Path) -> No
     ("text", "says"),
     [
         (None, "No such file"),
-        ("", "it has no run, seed, student, attack, images, accuracy, wra, cell"),
-        ("run,seed,images\nrslad,1,9\n", "it has no student, attack, accuracy, wra, cell"),
-        (HEAD + "a,0,best,clean,9,1.5,,c\n", "line 2: accuracy is '1.5'"),
-        (HEAD + "a,0,best,clean,9,0.5,,c\na,x,best,clean,9,0.5,,c\n", "line 3: seed is 'x'"),
-        (HEAD + "a,0,best,clean,9,nan,,c\n", "line 2: accuracy is 'nan'"),
-        (HEAD + "a,0,best,clean,9,0.5,half,c\n", "line 2: wra is 'half'"),
-        (HEAD + "a,0,,clean,9,0.5,,c\n", "line 2: student is ''"),
+        ("", "it has no run, seed, student, attack, images, accuracy, wra, cell, address"),
+        ("run,seed,images\nrslad,1,9\n", "it has no student, attack, accuracy, wra, cell, address"),
+        (HEAD + "a,0,best,clean,9,1.5,,c,d\n", "line 2: accuracy is '1.5'"),
+        (HEAD + "a,0,best,clean,9,0.5,,c,d\na,x,best,clean,9,0.5,,c,d\n", "line 3: seed is 'x'"),
+        (HEAD + "a,0,best,clean,9,nan,,c,d\n", "line 2: accuracy is 'nan'"),
+        (HEAD + "a,0,best,clean,9,0.5,half,c,d\n", "line 2: wra is 'half'"),
+        (HEAD + "a,0,,clean,9,0.5,,c,d\n", "line 2: student is ''"),
         (HEAD + "a,0,best\n", "line 2: not as many values as columns"),
-        (HEAD + "a,0,best,clean,9,0.5,,c,more\n", "line 2: not as many values as columns"),
+        (HEAD + "a,0,best,clean,9,0.5,,c,d,more\n", "line 2: not as many values as columns"),
         ("\x00\xff", "is not a study's table"),
     ],
 )

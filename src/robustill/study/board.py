@@ -19,6 +19,7 @@ from robustill.study.run import Study
 
 STANDARD = "autoattack"
 ATTACKS = ("clean", STANDARD)
+EVALUATION = "evaluation.json"
 
 
 def collect(studies: Sequence[Study], curves: Sequence[str] = ()) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def _study(study: Study, rows: Sequence[Cell], finished: Sequence[Cell], curves:
     last: dict[tuple[str, int, str], dict[str, Any]] = {}
     for row in curve_rows(finished, study.store, curves):
         if row["kind"] == "epoch":
-            last[row["run"], row["seed"], row["term"]] = row
+            last[row["run"], row["seed"], row["term"]] = {**row, "cell": places[row["run"]][str(row["seed"])]}
     return {
         "title": study.table.title,
         "rows": places,
@@ -77,7 +78,7 @@ def _ranking(path: Path) -> list[dict[str, Any]]:
 def _cell(cell: Cell, store: Store) -> dict[str, Any]:
     folder, result = store.of(cell), store.result(cell)
     assert result is not None
-    best, last = folder, folder / "last"
+    places = {"best": folder, "last": folder / "last" if (folder / "last" / EVALUATION).exists() else folder}
     (cost,) = cost_rows([cell], store)
     total = result["trained"]["epochs"]
     epochs = {which: result["trained"][which].get("epoch", total - 1) + 1 for which in ("best", "last")}
@@ -92,28 +93,28 @@ def _cell(cell: Cell, store: Store) -> dict[str, Any]:
         "seconds_per_epoch": cost["seconds_per_epoch"],
         "epochs": epochs["last"],
         "validation": result["trained"]["best"].get("robust"),
+        # One evaluation serves both where they are the same network; a study need not ask for the last one.
         "students": {
-            "best": {"epoch": epochs["best"], **_verdicts(best, result, "best")},
-            # One evaluation serves both where they are the same network.
-            "last": {
-                "epoch": epochs["last"],
-                **_verdicts(last if (last / "evaluation.json").exists() else best, result, "last"),
-            },
+            which: {"epoch": epochs[which], **_verdicts(place, result, which)}
+            for which, place in places.items()
+            if any(row["student"] == which for row in result["rows"])
         },
     }
 
 
 def _verdicts(folder: Path, result: dict[str, Any], student: str) -> dict[str, Any]:
-    content = read_json(folder / "evaluation.json") or {}
-    run = Run(folder.name, folder, files={"evaluation": Found(folder / "evaluation.json", content)})
-    found = read_verdicts(run) if content else f"{folder} has no evaluation.json"
+    content = read_json(folder / EVALUATION) or {}
+    run = Run(folder.name, folder, files={"evaluation": Found(folder / EVALUATION, content)})
+    found = read_verdicts(run) if content else f"{folder} has no {EVALUATION}"
     if isinstance(found, str):
         raise CheckpointError(found, "evaluate the cell again: remove its result.json and run the study")
     counted = {row["attack"]: row["accuracy"] for row in result["rows"] if row["student"] == student}
     for attack in ATTACKS:
         if abs(counted[attack] - found.right[attack].mean()) > 1e-9:
             raise CheckpointError(
-                f"{folder}: the verdicts on {attack} are not those that the study counted", "run the study again"
+                f"{folder}: the verdicts on {attack} are not those that the study counted",
+                "another study may have evaluated this cell otherwise: let both evaluate alike, or give each its own "
+                "--cells; to measure it again, remove its result.json and run the study",
             )
     bits = {attack: pack(found.worst([attack]).tolist()) for attack in ATTACKS}
     return {"images": content["images"], "which": json.dumps(found.images), **bits}

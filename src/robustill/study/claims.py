@@ -40,8 +40,8 @@ class ClaimTable(Table):
     )
     eps: float | None = Field(default=None, description="radius of a calibration")
     direction: Literal["above", "below"] = "above"
-    claimed: float | None = Field(default=None, description="the gain that the paper prints, in points")
-    margin: float | None = Field(default=None, description="the least that would count, in the metric's unit")
+    claimed: float | None = Field(default=None, ge=0, description="the gain that the paper prints, in points")
+    margin: float | None = Field(default=None, ge=0, description="the least that would count, in the metric's unit")
     unit: str = "points"
     student: Student | None = None
 
@@ -63,7 +63,8 @@ def load_claims(path: Path) -> ClaimsFile:
     """Read a file of claims.
 
     Raises:
-        RecipeError: It cannot be read, has an unknown key, or a claim's name stands twice.
+        RecipeError: It cannot be read, has an unknown key, a claim's name stands twice, or one in another unit than
+            points has no margin.
     """
     tree = read_toml(path)
     try:
@@ -74,6 +75,10 @@ def load_claims(path: Path) -> ClaimsFile:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise RecipeError(f"{path}: two claims are called {twice!r}", "give each a name of its own")
+    bare = next((claim for claim in found.claims if claim.unit != "points" and claim.margin is None), None)
+    if bare is not None:
+        # The rule's margin and printed gains are points of accuracy.
+        raise RecipeError(f"{path}: claim {bare.name!r} is in {bare.unit} and has no margin", "say which would count")
     return found
 
 

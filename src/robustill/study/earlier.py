@@ -10,6 +10,7 @@ from typing import Any
 from robustill.errors import CheckpointError
 from robustill.study.cells import Cell
 from robustill.study.folder import Store
+from robustill.study.results import ADDRESS
 from robustill.writing import make_folder, write_whole
 
 Rows = list[dict[str, Any]]
@@ -17,16 +18,30 @@ MAIN = "results.csv"
 _MORE = {"calibrate": "calibration", "landscape": "landscape"}
 """Tables of what else a cell may be asked."""
 _NEEDED = {
-    MAIN: ("run", "seed", "student", "attack", "images", "accuracy", "wra", "cell"),
+    MAIN: ("run", "seed", "student", "attack", "images", "accuracy", "wra", "cell", "address"),
     "calibration.csv": (
         "run", "seed", "eps", "calibration_found", "calibration_certified", "agreement_found", "agreement_certified",
     ),
     "landscape.csv": ("run", "seed", "radius", "loss", "rise", "robust_drop"),
     "curves.csv": ("run", "seed", "epoch", "kind", "term", "value"),
 }  # fmt: skip
-_MAY_LACK = ("wra",)
+# Confidences are not certified where no bounds are asked for, and agreement is not where nothing is.
+_MAY_LACK = ("wra", "calibration_found", "calibration_certified", "agreement_found", "agreement_certified")
 _TEXT = frozenset(
-    ("run", "student", "attack", "method", "architecture", "data", "norm", "teachers", "cell", "kind", "term")
+    (
+        "run",
+        "student",
+        "attack",
+        "method",
+        "architecture",
+        "data",
+        "norm",
+        "teachers",
+        "cell",
+        "address",
+        "kind",
+        "term",
+    )
 )
 
 
@@ -133,15 +148,12 @@ def _fits(column: str, value: Any) -> bool:
 
 
 def _same(rows: Rows, cell: Cell) -> bool:
-    """Return whether rows are of this training, and of the same students and attacks on as many images."""
+    """Return whether rows are of this training and of what is asked of it, with all students and attacks."""
     asked = cell.measures["evaluate"]
-    wanted = {"cell": cell.folder} | {
-        key: asked[key] for key in ("eps", "norm", "images") if asked.get(key) is not None
-    }
     students = ("best", "last") if asked["last"] else ("best",)
     entries = {(student, attack) for student in students for attack in ("clean", "robust", *asked["attacks"])}
     return {(row["student"], row["attack"]) for row in rows} == entries and all(
-        row.get(key) == value for row in rows for key, value in wanted.items()
+        row["address"] == cell.address[:ADDRESS] for row in rows
     )
 
 

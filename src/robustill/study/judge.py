@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,26 +19,33 @@ Board = Mapping[str, Any]
 def verdicts(board: Board, study: str, row: str, metric: str, student: str) -> dict[int, list[float]]:
     """Return for each seed of a row a number per image, in points: 100 where it is right, 0 where not, 50 in between.
 
-    Raises:
-        RecipeError: Rows of one study were not judged on the same images.
+    A seed without AutoAttack's standard form, or without that student, is not there.
     """
     found: dict[int, list[float]] = {}
-    which = set()
-    for seed, folder in board["studies"].get(study, {}).get("rows", {}).get(row, {}).items():
-        entry = board["cells"][folder]["students"][student]
-        which.add((entry["which"], entry["images"]))
+    for seed, entry in _judged(board, study, row, student).items():
         right = {name: unpack(entry[name], entry["images"]) for name in ("clean", STANDARD)}
         if metric == "wra":
-            found[int(seed)] = [50.0 * (a + b) for a, b in zip(right["clean"], right[STANDARD], strict=True)]
+            found[seed] = [50.0 * (a + b) for a, b in zip(right["clean"], right[STANDARD], strict=True)]
         else:
-            found[int(seed)] = [100.0 * each for each in right[metric]]
-    if len(which) > 1:
-        raise RecipeError(f"{study}: {row} was judged on different images", "evaluate all studies alike")
+            found[seed] = [100.0 * each for each in right[metric]]
     return found
 
 
+def _judged(board: Board, study: str, row: str, student: str) -> dict[int, dict[str, Any]]:
+    folders = board["studies"].get(study, {}).get("rows", {}).get(row, {})
+    cells = {int(seed): board["cells"].get(folder, {"students": {}}) for seed, folder in folders.items()}
+    return {seed: cell["students"][student] for seed, cell in cells.items() if student in cell["students"]}
+
+
 def difference(board: Board, study: str, row: str, base: str, metric: str, student: str, confidence: float) -> Any:
-    """Return `row - base` in points over seeds and images; None without a common seed."""
+    """Return `row - base` in points over seeds and images; None without a common seed.
+
+    Raises:
+        RecipeError: They were not judged on the same images.
+    """
+    both = [each for name in (row, base) for each in _judged(board, study, name, student).values()]
+    if len({(each["which"], each["images"]) for each in both}) > 1:
+        raise RecipeError(f"{study}: {row} and {base} were judged on different images", "evaluate all studies alike")
     pair = [verdicts(board, study, each, metric, student) for each in (row, base)]
     return over_seeds_and_images(pair[0], pair[1], confidence)
 
@@ -64,17 +72,20 @@ def _difference(board: Board, claim: ClaimTable, claims: ClaimsFile) -> Any:
     rule, student = claims.rule, claim.student or claims.rule.student
     if claim.metric in POINTS and claim.base is not None:
         return difference(board, claim.study, claim.run, claim.base, claim.metric, student, rule.confidence)
-    values = _values(board, claim, claim.run, claim.metric)
+    values = _values(board, claim, claim.run, claim.metric, student)
     if claim.base is not None:
-        other = _values(board, claim, claim.base, claim.metric)
+        other = _values(board, claim, claim.base, claim.metric, student)
     elif isinstance(claim.less, str):
-        other = _values(board, claim, claim.run, claim.less)
+        other = _values(board, claim, claim.run, claim.less, student)
     else:
         other = {seed: float(claim.less or 0.0) for seed in values}
     return over_seeds(values, other, rule.confidence)
 
 
-def _values(board: Board, claim: ClaimTable, row: str, metric: str) -> dict[int, float]:
+def _values(board: Board, claim: ClaimTable, row: str, metric: str, student: str) -> dict[int, float]:
+    if metric in POINTS:
+        right = verdicts(board, claim.study, row, metric, student)
+        return {seed: statistics.fmean(each) for seed, each in right.items()}
     table, _, column = metric.partition(":")
     if table not in ("landscape", "calibration", "curve"):
         raise RecipeError(f"claim {claim.name}: no metric {metric!r}", nearest(metric, POINTS))
@@ -83,7 +94,11 @@ def _values(board: Board, claim: ClaimTable, row: str, metric: str) -> dict[int,
     if table == "curve":
         return {each["seed"]: each["value"] for each in own if each["term"] == column}
     at = [each for each in own if claim.eps is None or abs(each["eps"] - claim.eps) < 1e-9]
-    return {each["seed"]: each[column] for each in at}
+    radii = sorted({each["eps"] for each in at if "eps" in each})
+    if len(radii) > 1:
+        raise RecipeError(f"claim {claim.name}: {metric} is there at eps {radii}", "say which one: eps = ...")
+    # A bound that was not asked for is no number.
+    return {each["seed"]: each[column] for each in at if each[column] is not None}
 
 
 def _ranked(board: Board, claim: ClaimTable, margin: float, seeds: int) -> dict[str, Any]:
@@ -91,7 +106,7 @@ def _ranked(board: Board, claim: ClaimTable, margin: float, seeds: int) -> dict[
     outcome = claim.metric.partition(":")[2]
     rows = board["studies"].get(claim.study, {}).get("ranking", [])
     found = next((each for each in rows if each["outcome"] == outcome and each["seeds"] >= seeds), None)
-    if found is None:
+    if found is None or found["families"]["rho"] is None:
         return {"claim": claim.name, "found": None, "margin": margin, "status": status(None, "above", margin, 1)}
     families, sign = found["families"], 1 if claim.direction == "above" else -1
     interval = found["families_interval"]

@@ -31,12 +31,15 @@ def table(board: Board, rule_seeds: int, *, base: str = BASE, confidence: float 
     """
     found = []
     for row, seeds in board["studies"].get(MAIN, {}).get("rows", {}).items():
-        cells = [board["cells"][folder] for folder in seeds.values()]
+        cells = [board["cells"][folder] for folder in seeds.values() if folder in board["cells"]]
+        if not cells:
+            continue
         entry: dict[str, Any] = {"row": row, "seeds": len(cells), "taught": bool(cells[0]["taught"])}
         for student in ("best", "last"):
             for metric in ("clean", STANDARD, "wra"):
                 values = [statistics.fmean(each) for each in verdicts(board, MAIN, row, metric, student).values()]
-                entry[f"{metric} {student}"] = {**spread(values), "values": values}
+                if values:
+                    entry[f"{metric} {student}"] = {**spread(values), "values": values}
         entry["paired"] = None if row == base else difference(board, MAIN, row, base, STANDARD, "best", confidence)
         entry["seconds"] = statistics.median([each["seconds_per_epoch"] for each in cells])
         known = [each["validation"] for each in cells if each["validation"] is not None]
@@ -92,7 +95,8 @@ def _leaders(rows: Sequence[dict[str, Any]], agreement: Mapping[str, str], wante
     for row in rows:
         cells = [row["row"], str(row["seeds"])]
         cells += [told(row[f"{metric} best"]) for metric in ("clean", STANDARD, "wra")]
-        cells += [told(row[f"{metric} last"]) for metric in ("clean", STANDARD)]
+        last = [row.get(f"{metric} last") for metric in ("clean", STANDARD)]
+        cells += ["-" if each is None else told(each) for each in last]
         cells += [_interval(row["paired"]), agreement.get(row["row"], "-"), f"{row['seconds']:.0f}"]
         lines.append(cells)
     few = [row["row"] for row in rows if row["seeds"] < wanted]
@@ -106,7 +110,7 @@ def _agreements(board: Board) -> dict[str, str]:
     radii = sorted({each["eps"] for each in rows})
     found: dict[str, list[float]] = {}
     for each in rows:
-        if each["eps"] == radii[len(radii) // 2]:
+        if each["eps"] == radii[len(radii) // 2] and each["agreement_certified"] is not None:
             found.setdefault(each["run"], []).append(100 * each["agreement_certified"])
     return {run: f"{statistics.fmean(values):.1f}" for run, values in found.items()}
 

@@ -93,7 +93,7 @@ def _calibrated(recipe: Recipe, folder: Path, asked: dict[str, Any], norm: str) 
             bounds=asked["bounds"], points=asked["points"], images=asked.get("images"), steps=asked["steps"],
             restarts=asked["restarts"], seed=asked["seed"], device=str(place),
             # Results under other settings stay beside these.
-            out=folder / f"calibration-{digest(asked)[:8]}",
+            out=folder / f"calibration-{digest(asked if norm == 'Linf' else {**asked, 'norm': norm})[:8]}",
         )  # fmt: skip
     return found.to_json()
 

@@ -14,7 +14,9 @@ from robustill.study.folder import Store
 from robustill.study.table import RankingTable
 from robustill.writing import write_json
 
-CRITERIA = ("unlearnable", "contrast")
+CRITERIA = {"unlearnable": "unlearnable_entropy", "contrast": "contrast"}
+"""Names here and in a ranking of teachers."""
+LEAST = 3
 OUTCOMES = ("last", "best", "gap")
 
 
@@ -41,9 +43,9 @@ def rank(cells: Cells, store: Store, asked: RankingTable, out: Path, earlier: Ea
     found = _asked(references, {name: teacher for name, (teacher, _) in taught.items()}, store, asked, out)
     content: dict[str, Any] = found.to_json()
     content["students"] = {name: _became(rows, store, earlier) for name, (_, rows) in taught.items()}
-    entropies = {each["name"]: each["surfaces"][asked.surface]["entropy"] for each in content["teachers"]}
+    scores = {criterion: found.scores(name, asked.surface) for criterion, name in CRITERIA.items()}
     families = {name: _owner(teacher) for name, (teacher, _) in taught.items()}
-    content["validation"] = _validations(entropies, content["students"], found.baselines(), families)
+    content["validation"] = _validations(scores, content["students"], found.baselines(), families)
     write_json(content, out / "ranking.json")
     _draw(content, asked.surface, out / "ranking.svg")
     return content
@@ -115,17 +117,18 @@ def _became(rows: list[Cell], store: Store, earlier: Earlier) -> dict[str, Any]:
 
 
 def _validations(
-    entropies: Mapping[str, Any], students: Mapping[str, Any], baselines: Any, families: Mapping[str, str]
+    scores: Mapping[str, Any], students: Mapping[str, Any], baselines: Any, families: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     from robustill.diagnostics.ranking import validate_ranking
 
     found = []
-    for criterion in CRITERIA:
-        scores = {name: entropies[name][criterion]["mean"] for name in students}
+    for criterion, own in scores.items():
+        if sum(score is not None for score in own.values()) < LEAST:
+            continue
         for outcome in OUTCOMES:
             values = {name: list(each[outcome].values()) for name, each in students.items()}
             result = validate_ranking(
-                scores, values, baselines=baselines, families=families, larger_is_better=outcome != "gap"
+                own, values, baselines=baselines, families=families, larger_is_better=outcome != "gap"
             )
             found.append({"criterion": criterion, "outcome": outcome, **result.to_json()})
     return found

@@ -15,9 +15,12 @@ from robustill.writing import replacing, write_whole
 
 COLUMNS = (
     "run", "seed", "student", "attack", "images", "accuracy", "low", "high", "wra", "epoch", "suspicious", "method",
-    "architecture", "data", "norm", "eps", "teachers", "cell",
+    "architecture", "data", "norm", "eps", "teachers", "cell", "address",
 )  # fmt: skip
 """Columns of `results.csv`, before one for each key of a grid."""
+
+ADDRESS = 12
+"""Digits of a cell's address in a table: of its training and of all that it is asked."""
 
 _COSTS = (
     "run", "seed", "epochs", "seconds_per_epoch", "train_seconds", "evaluate_seconds", "calibrate_seconds", "cell",
@@ -103,6 +106,7 @@ def _about(cell: Cell) -> dict[str, Any]:
         "eps": asked["eps"],
         "teachers": "; ".join(f"{key}={_taught(value)}" for key, value in sorted(recipe.teachers.items())),
         "cell": cell.folder,
+        "address": cell.address[:ADDRESS],
         **{f"set.{key}": _plain(value) for key, value in cell.variant.settings.items()},
     }
 

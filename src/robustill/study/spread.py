@@ -94,7 +94,8 @@ def sign_flip(differences: Sequence[float]) -> float:
 def _t_test(found: Mapping[str, Any]) -> tuple[float | None, float | None]:
     from scipy.stats import t as student
 
-    if not found["sd"]:
+    # Differences that are equal but for rounding have no spread to test with.
+    if found["sd"] is None or found["sd"] <= 1e-12 * max(1.0, abs(found["mean"])):
         return None, None
     t = found["mean"] / (found["sd"] / math.sqrt(found["n"]))
     return t, float(2 * student.sf(abs(t), found["n"] - 1))

@@ -71,7 +71,7 @@ def _figures(
     if table.curves is not None:
         terms = [term for panel in table.curves.panels for term in panel]
         rows = earlier.under("curves.csv", curves.curve_rows(cells, store, terms, table.curves.runs))
-        results.write_csv(rows, out / "curves.csv")
+        _write_or_remove(rows, out / "curves.csv")
         curves.draw(rows, table.curves.panels, out / "curves.svg")
         found["curves.svg"] = "Terms of training; a line for each seed"
     if table.landscape is not None:
