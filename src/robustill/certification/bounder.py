@@ -13,7 +13,7 @@ from robustill.certification.crown import Memory, carry_back
 from robustill.certification.curves import Logistic, Reciprocal
 from robustill.certification.forms import Forms
 from robustill.certification.graph import read_graph
-from robustill.certification.interval import Interval, intersect, two_sided
+from robustill.certification.interval import Interval, at_least, intersect, two_sided
 from robustill.certification.nonlinear import Activation, MaxPool
 from robustill.certification.pairs import Pairs
 from robustill.certification.region import Region
@@ -112,7 +112,7 @@ class Bounder:
         rows = check_rows(rows, len(self.x), self.classes, self.x)
         last = self._boxes[-1]
         if self.method == "ibp" and given is None and self.region.exact:
-            return last
+            return last.known()
         box = self._rows(rows)
         return intersect(box, last) if given is None else box
 
@@ -172,7 +172,7 @@ class Bounder:
         logistic = Logistic.of(above, answer.a[:, size:], answer.b[:, size:], self.region)
         # From the least value of either curve, which may know more than the box of the margins.
         curves = Interval((-below.scale).exp() / reciprocal.box.upper, logistic.box.upper.sigmoid())
-        return Softmax(d, intersect(confidence_box(d), curves), reciprocal, logistic)
+        return Softmax(d, intersect(confidence_box(d), curves).known(0.0, 1.0), reciprocal, logistic)
 
     def _rows(self, rows: Tensor) -> Interval:
         found = [self.ask(torch.cat([part, -part], 1)).interval() for part in self.parts(rows)]
@@ -190,7 +190,8 @@ class Bounder:
         lower = constant if below is None else constant + self.region.lower(below)
         if self._relaxed:
             below, constant = carry_back(self.graph.ops, end, Forms(rows), self._relaxed, self._boxes)
-            lower = torch.maximum(lower, constant if below is None else constant + self.region.lower(below))
+            relaxed = constant if below is None else constant + self.region.lower(below)
+            lower = torch.maximum(at_least(lower), at_least(relaxed))
         a = self.x.new_zeros(1, rows.shape[1], *self.x.shape[1:]) if below is None else below.a
         return Answer(a, constant, lower.expand(len(self.x), -1))
 

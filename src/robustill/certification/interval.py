@@ -29,6 +29,15 @@ class Interval(NamedTuple):
         """Return the centre and the radius."""
         return (self.upper + self.lower) / 2, (self.upper - self.lower) / 2
 
+    def known(self, low: float = -torch.inf, high: float = torch.inf) -> Interval:
+        """Return the box with `low` and `high`, which always hold, where an end is infinite or not a number.
+
+        In a deep network boxes outgrow their type; infinity less infinity is then not a number, here: no bound.
+        """
+        return Interval(
+            self.lower.nan_to_num(low, posinf=high, neginf=low), self.upper.nan_to_num(high, posinf=high, neginf=low)
+        )
+
 
 def around(centre: Tensor, radius: Tensor) -> Interval:
     """Return the box of a centre and a radius."""
@@ -36,12 +45,18 @@ def around(centre: Tensor, radius: Tensor) -> Interval:
 
 
 def intersect(first: Interval, second: Interval) -> Interval:
-    """Return what lies in both boxes, which are known to meet.
+    """Return what lies in both boxes, which are known to meet; an end that is not a number bounds nothing.
 
     Where rounding has pushed them past each other, both ends are what the tighter bounds say, in order.
     """
+    first, second = first.known(), second.known()
     lower, upper = torch.maximum(first.lower, second.lower), torch.minimum(first.upper, second.upper)
     return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper))
+
+
+def at_least(lower: Tensor) -> Tensor:
+    """Return lower bounds with minus infinity where they are not a number."""
+    return lower.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def two_sided(lower: Tensor) -> Interval:

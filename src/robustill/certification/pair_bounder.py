@@ -11,7 +11,7 @@ from robustill.certification.bounder import Bounder
 from robustill.certification.check import check_classes, check_rows, check_temperature
 from robustill.certification.curves import least_gap
 from robustill.certification.forms import Forms
-from robustill.certification.interval import Interval, intersect, two_sided
+from robustill.certification.interval import Interval, at_least, intersect, two_sided
 from robustill.certification.pairs import Pairs
 from robustill.certification.softmax import joint_gap, log_odds
 from robustill.errors import InputError, ModelError
@@ -92,11 +92,11 @@ class PairBounder:
         )
         if student.method == teacher.method == "ibp":
             # Intervals know nothing that the two have in common.
-            return found
+            return found.known(-1.0, 1.0)
         direct = Interval(
             least_gap(ours.below, theirs.above, self.region), -least_gap(theirs.below, ours.above, self.region)
         )
-        return intersect(found, direct)
+        return intersect(found, direct).known(-1.0, 1.0)
 
     def _boxes(self, rows: Tensor) -> tuple[Interval, Interval, Interval]:
         """Return bounds of rows on the student, on the teacher, and on the difference of their logits."""
@@ -108,7 +108,9 @@ class PairBounder:
             a, b, lower = (torch.cat([end[:, half:], end[:, :half]], 1) for end in theirs)
             apart = ours.lower + lower
             joint = self.region.lower(Forms(ours.a + a)) + ours.b + b
-            found.append((ours.interval(), theirs.interval(), two_sided(torch.maximum(apart, joint))))
+            found.append(
+                (ours.interval(), theirs.interval(), two_sided(torch.maximum(at_least(apart), at_least(joint))))
+            )
         boxes = [
             Interval(*(torch.cat(ends, 1) for ends in zip(*each, strict=True))) for each in zip(*found, strict=True)
         ]
