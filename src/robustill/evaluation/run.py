@@ -18,6 +18,7 @@ from robustill.evaluation.result import Evaluation
 from robustill.evaluation.shards import gather, part
 from robustill.evaluation.trust import trust
 from robustill.evaluation.view import Precision
+from robustill.models import model_digest
 from robustill.training.device import cpu_threads
 from robustill.training.lock import hold
 from robustill.writing import write_json
@@ -103,6 +104,9 @@ def evaluate(
             helpers.collect(store)
         gather(store, shard[1] if processes == 1 else 1)
         about = request.about(model, data)
+        if transfer_from is not None:
+            # The stored verdicts may be of other surrogates besides: this says which ones are counted.
+            about["transfer_from"] = model_digest(transfer_from)
         result = Evaluation(campaign.verdicts(), eps, norm, about, campaign.seconds(), **campaign.details())
         if checks:
             result = trust(result, campaign.run, data.num_classes)

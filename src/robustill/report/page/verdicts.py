@@ -52,7 +52,8 @@ def read_verdicts(run: Run) -> Verdicts | str:
         # The library raises many kinds for a damaged file; a comparison that is left out says so.
         return f"{path} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0][:200]}"
     wanted = {"clean": evaluation["clean"]} | evaluation["attacks"]
-    right = {name: _verdicts(tensors, name) for name in wanted}
+    origin = str(evaluation.get("transfer_from", ""))[:12]
+    right = {name: _verdicts(tensors, f"{name}/{origin}" if _transferred(name, origin) else name) for name in wanted}
     for name, entry in wanted.items():
         own = right[name]
         fits = own is not None and len(own) == evaluation["images"] and abs(own.mean() - entry["accuracy"]) < 1e-9
@@ -85,6 +86,11 @@ def _verdicts(tensors: dict[str, NDArray[Any]], name: str) -> Right | None:
     if not stages or len({len(stage) for stage in stages}) > 1:
         return None
     return _everywhere(stages)
+
+
+def _transferred(name: str, origin: str) -> bool:
+    """Return whether an attack was made on another network, of several that the file may hold."""
+    return bool(origin) and name.startswith("transfer-")
 
 
 def _everywhere(columns: Sequence[Right]) -> Right:
