@@ -226,6 +226,8 @@ def test_the_projects_own_tables_are_those_of_its_studies(tmp_path: Path) -> Non
         for path in folder.rglob("*"):
             if path.suffix == ".csv":
                 assert (study.out / path.name).read_text() == path.read_text(), path
+            elif path.suffix == ".json":
+                assert (study.out / path.relative_to(folder)).read_bytes() == path.read_bytes(), path
             elif path.suffix == ".svg":
                 assert f"]({path.relative_to(folder).as_posix()})" in (study.out / "summary.md").read_text(), path
 

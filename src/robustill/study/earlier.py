@@ -103,8 +103,8 @@ class Earlier:
         found.sort(key=lambda row: place[_place(row)])
         return [{column: row.get(column) for column in columns} for row in found]
 
-    def figure(self, name: str, out: Path) -> None:
-        """Copy a figure that can be drawn of cells alone to `out`, unless there is one of the cells that are here."""
+    def copy(self, name: str, out: Path) -> None:
+        """Copy what can be made of cells alone to `out`, unless there is one of the cells that are here."""
         if self.folder is not None and self._taken and (self.folder / name).is_file() and not (out / name).is_file():
             make_folder((out / name).parent)
             write_whole(out / name, [(self.folder / name).read_bytes()])

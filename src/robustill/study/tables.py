@@ -76,10 +76,11 @@ def _figures(
         found["curves.svg"] = "Terms of training; a line for each seed"
     if table.landscape is not None:
         landscapes.draw(cells, store, out / "landscape.svg")
-        earlier.figure("landscape.svg", out)
+        earlier.copy("landscape.svg", out)
         found["landscape.svg"] = "The adversarial loss around the first seed's students"
     if table.ranking is not None:
-        earlier.figure("ranking/ranking.svg", out)
+        for name in ("ranking/ranking.json", "ranking/ranking.svg"):
+            earlier.copy(name, out)
         found["ranking/ranking.svg"] = "Students over their teachers' entropy on the unlearnable set"
     return {name: says for name, says in found.items() if (out / name).is_file()}
 
