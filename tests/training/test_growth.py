@@ -120,3 +120,22 @@ def _stop(method: Counting) -> None:
         import signal
 
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_same_method_goes_on_growing_after_an_interruption(digits: Data, tmp_path: Any) -> None:
+    """Its attack is its own again wherever a run ends, so that the resumed run grows to the same one."""
+    how: dict[str, Any] = {"epochs": 3, "batch_size": 32, "first_attack_steps": 1, "progress": False}
+    attack = PGD(eps=0.1, step_size=0.02, steps=3)
+    whole = Counting(network(), attack=attack)
+    train(whole, digits, **how)
+    assert whole.attack is attack
+
+    cut = Counting(network(), attack=attack)
+    cut.after_step = lambda: _stop(cut)  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        train(cut, digits, out=tmp_path, checkpoint_steps=1, **how)
+    assert cut.attack is attack
+    del cut.after_step
+    train(cut, digits, out=tmp_path, resume=True, checkpoint_steps=1, **how)
+    assert cut.seen == whole.seen == [1, 1, 2, 2, 3, 3]
+    assert all(map(torch.equal, cut.student.parameters(), whole.student.parameters()))

@@ -38,3 +38,8 @@ class Growth:
             steps = self.first + epoch * (attack.steps - self.first + 1) // epochs
             size = min(attack.step_size * attack.steps / steps, max(attack.eps, attack.step_size))
             method.attack = dataclasses.replace(attack, steps=steps, step_size=size)
+
+    def end(self) -> None:
+        """Give each adversary its own attack back: the method may be trained again, or go on after an interruption."""
+        for method, attack in self.grown:
+            method.attack = attack

@@ -103,8 +103,11 @@ def _train(
         torch.backends.cudnn.flags(deterministic=settings.deterministic, benchmark=not settings.deterministic),
         bar(label, settings.epochs * steps, done=run.epoch * steps + run.step, show=show) as shown,
     ):
-        while run.epoch < settings.epochs:
-            run.run_epoch(shown, stop)
+        try:
+            while run.epoch < settings.epochs:
+                run.run_epoch(shown, stop)
+        finally:
+            run.growth.end()
         if run.processes.any(bool(stop)):
             raise Interrupted(f"stopped after the last epoch; the run is complete{f' in {out}' if out else ''}")
     return run.result()
