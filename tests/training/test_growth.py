@@ -29,10 +29,15 @@ def digits() -> Data:
     ("first", "last", "epochs", "steps"),
     [
         (1, 2, 3, [1, 1, 2]),
-        (1, 10, 5, [1, 3, 5, 7, 9]),
+        (1, 3, 4, [1, 1, 2, 3]),
+        (1, 10, 9, [1, 2, 3, 4, 5, 6, 7, 8, 10]),
+        (1, 10, 10, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (1, 10, 11, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (1, 10, 5, [1, 3, 5, 7, 10]),
+        (1, 10, 2, [1, 10]),
         (1, 10, 20, [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10]),
         (4, 4, 2, [4, 4]),
-        (1, 3, 1, [1]),
+        (1, 3, 1, [3]),
     ],
 )
 def test_equal_shares_of_the_epochs(first: int, last: int, epochs: int, steps: list[int]) -> None:
@@ -42,6 +47,19 @@ def test_equal_shares_of_the_epochs(first: int, last: int, epochs: int, steps: l
         growth.begin_epoch(epoch, epochs)
         found.append(method.attack.steps)
     assert found == steps
+
+
+@pytest.mark.parametrize("epochs", range(1, 30))
+@pytest.mark.parametrize(("first", "last"), [(1, 10), (3, 7), (5, 5)])
+def test_the_last_epoch_has_all_steps(first: int, last: int, epochs: int) -> None:
+    method = PGDAT(nn.Linear(2, 2), attack=PGD(eps=0.1, step_size=0.02, steps=last))
+    growth, found = Growth(method, first), []
+    for epoch in range(epochs):
+        growth.begin_epoch(epoch, epochs)
+        found.append(method.attack.steps)
+    assert found[-1] == last
+    assert found == sorted(found)
+    assert epochs == 1 or found[0] == first
 
 
 def test_fewer_steps_are_longer_up_to_the_radius() -> None:

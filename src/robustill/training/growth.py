@@ -35,7 +35,7 @@ class Growth:
         """Give each adversary the steps of 0-based `epoch` of `epochs`."""
         for method, attack in self.grown:
             assert self.first is not None
-            steps = self.first + epoch * (attack.steps - self.first + 1) // epochs
+            steps = _steps(self.first, attack.steps, epoch, epochs)
             size = min(attack.step_size * attack.steps / steps, max(attack.eps, attack.step_size))
             method.attack = dataclasses.replace(attack, steps=steps, step_size=size)
 
@@ -43,3 +43,10 @@ class Growth:
         """Give each adversary its own attack back: the method may be trained again, or go on after an interruption."""
         for method, attack in self.grown:
             method.attack = attack
+
+
+def _steps(first: int, last: int, epoch: int, epochs: int) -> int:
+    """Return the steps in 0-based `epoch`: each number for equally long, or, in a short run, equally far apart."""
+    if epochs > last - first:
+        return first + epoch * (last - first + 1) // epochs
+    return first + epoch * (last - first) // (epochs - 1) if epochs > 1 else last

@@ -151,7 +151,8 @@ class Settings(Table):
         default=None,
         ge=1,
         description="steps of the training attack in the first epoch, growing to attack.steps in equal shares of the "
-        "epochs; fewer steps are as much longer, up to eps. All of them from the start when left out",
+        "epochs; fewer steps are as much longer, up to eps. All of them from the start when left out, or in the only "
+        "epoch",
     )
     remember_teachers: bool = Field(
         default=True,
