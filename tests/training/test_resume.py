@@ -8,18 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from robustill.attacks import PGD
-from robustill.data import Data
+from robustill.attacks import PGD, Objective
+from robustill.data import Augment, Data
 from robustill.errors import CheckpointError
-from robustill.methods import BMTARD, METHODS, MTARD, PGDAT, RSLAD, Method
+from robustill.methods import BMTARD, IGDM, METHODS, MTARD, PGDAT, RSLAD, Method
 from robustill.methods.card import networks
 from robustill.models import build_model
 from robustill.training import Settings, train
+from robustill.training.checkpoint import read_checkpoint, save_checkpoint
 from robustill.training.run import Run
 
 ATTACK = PGD(eps=0.1, step_size=0.05, steps=2)
@@ -224,3 +226,64 @@ def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
         assert process.poll() is None, "the run ended early"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def rslad(alpha: float = 0.5, attack: Any = ATTACK) -> IGDM:
+    torch.manual_seed(1)
+    student, teacher = (build_model("cnn_small", num_classes=3, shape=(1, 8, 8)) for _ in range(2))
+    return IGDM(RSLAD(student, teacher, alpha=alpha, attack=attack), alpha=2)
+
+
+def begin(data: Data, out: Path, wanted: Method, epochs: int = 2) -> None:
+    """Leave behind what a run of `epochs` has written after its first."""
+    ended = settings(epochs=epochs)
+    with pytest.MonkeyPatch.context() as patch:
+        cut(patch, 7)
+        with pytest.raises(Killed):
+            train(wanted, data, ended, out=out, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"alpha": 0.9}, r"base.alpha: 0.5 then, 0.9 now"),
+        ({"attack": PGD(eps=0.3, step_size=0.05, steps=2)}, r"base.attack: PGD\(eps=0.1, .* now"),
+        ({"augment": Augment(crop=2)}, r"data.augment: .*crop=0.* then, .*crop=2.* now"),
+    ],
+    ids=["alpha", "attack", "augment"],
+)
+def test_resume_refuses_another_hyperparameter_attack_or_augmentation(
+    changed: dict[str, Any], says: str, tiny_data: Data, tmp_path: Path
+) -> None:
+    begin(tiny_data, tmp_path, rslad())
+    tiny_data.augment = changed.pop("augment", tiny_data.augment)
+    with pytest.raises(CheckpointError, match=says):
+        train(rslad(**changed), tiny_data, settings(epochs=2), out=tmp_path, resume=True, progress=False)
+
+
+class Foreign:
+    """An attack whose `repr` has an address in memory."""
+
+    eps, norm = 0.1, "Linf"
+
+    def __call__(self, objective: Objective, x: torch.Tensor) -> torch.Tensor:
+        return ATTACK(objective, x)
+
+
+def test_an_attack_of_ones_own_and_numbers_of_numpy_go_on(tiny_data: Data, tmp_path: Path) -> None:
+    begin(tiny_data, tmp_path, rslad(np.float64(0.5), Foreign()))
+    train(rslad(0.5, Foreign()), tiny_data, settings(epochs=2), out=tmp_path, resume=True, progress=False)
+
+
+def test_the_same_method_goes_on_whatever_its_schedules_have_changed(tiny_data: Data, tmp_path: Path) -> None:
+    wanted = rslad()
+    begin(tiny_data, tmp_path, wanted)
+    train(wanted, tiny_data, settings(epochs=2), out=tmp_path, resume=True, progress=False)
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(tiny_data: Data, tmp_path: Path) -> None:
+    begin(tiny_data, tmp_path, rslad())
+    state = read_checkpoint(tmp_path / "last.pt")
+    del state["values"]
+    save_checkpoint(state, tmp_path / "last.pt")
+    train(rslad(), tiny_data, settings(epochs=2), out=tmp_path, resume=True, progress=False)

@@ -10,7 +10,13 @@ from robustill.errors import CheckpointError, ModelError
 from robustill.models import load_model
 
 
-def check_same_run(path: Path, state: Mapping[str, Any], settings: dict[str, Any], digests: Mapping[str, str]) -> None:
+def check_same_run(
+    path: Path,
+    state: Mapping[str, Any],
+    settings: dict[str, Any],
+    digests: Mapping[str, str],
+    values: Mapping[str, Any],
+) -> None:
     """Check that a checkpoint is of this run; the device may be another, and so may the number of processes.
 
     Args:
@@ -18,18 +24,21 @@ def check_same_run(path: Path, state: Mapping[str, Any], settings: dict[str, Any
         state: The checkpoint.
         settings: Of this run.
         digests: Of its data and teachers.
+        values: Of its method and augmentation; compared where the checkpoint has them, older ones have none.
 
     Raises:
-        CheckpointError: Settings, data or teachers have changed; says which.
+        CheckpointError: Method, settings, data or teachers have changed; says which.
         ValueError: It stands where no run can.
     """
     then = {**state["settings"], "device": settings["device"]}
     other = [f"{k}: {v} then, {settings.get(k)} now" for k, v in then.items() if v != settings.get(k)]
+    known = state.get("values", {})
+    other += [f"{k}: {known[k]} then, {v} now" for k, v in values.items() if k in known and v != known[k]]
     other += [f"{k} has changed" for k, v in digests.items() if state["digests"].get(k) != v]
     if other:
         raise CheckpointError(
             f"{path} belongs to another run: {'; '.join(other)}",
-            "resume with the settings, data and teachers of the run, or start anew in another folder",
+            "resume with the method, settings, data and teachers of the run, or start anew in another folder",
         )
     for name, most in (("epoch", settings["epochs"]), ("step", None), ("metrics_bytes", None)):
         value = state[name]

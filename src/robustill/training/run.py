@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from robustill.training.awp import AWP
 from robustill.training.checkpoint import newest_checkpoint, random_state, restore_random_state, save_checkpoint
 from robustill.training.device import accelerator_for, restore_device_generator
 from robustill.training.growth import Growth
+from robustill.training.hyperparameters import hyperparameters, same_each_time
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
 from robustill.training.monitor import Monitor, check_finite, told
@@ -37,7 +37,7 @@ from robustill.training.selection import Selection
 from robustill.training.settings import Settings
 from robustill.training.spread import spread_teachers
 from robustill.training.track import Live
-from robustill.training.views import choose_views
+from robustill.training.views import choose_views, tell
 from robustill.writing import make_folder
 
 
@@ -70,6 +70,7 @@ class Run:
         self.answers = Answers(self.data, settings)
         method.begin_run(self.data.train)
         self.method_name = method_name(method)
+        self.values = {**hyperparameters(method), "data.augment": same_each_time(data.augment)}
         self.digests = {"data": data.digest, **teacher_digests(method)}
         self.processes.begin(method, {"settings": repr(self._settings()), **self.digests})
         spread = settings.spread_teachers and self.processes.count > 1
@@ -77,10 +78,8 @@ class Run:
             spread_teachers(method, self.device, self.processes.count)
         rows = self.processes.portions(settings.batch_size, settings.micro_batches)[0].own.stop
         excuses = choose_views(method, self.data, settings, self.device, None if spread else self.answers, rows)
-        for name, why in excuses.items() if self.processes.first else ():
-            sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
-        if settings.compile and self.processes.first:
-            sys.stderr.write("note: the first step compiles the attack, which takes from seconds to a minute\n")
+        if self.processes.first:
+            tell(excuses, settings)
         self.learners = build_learners(method, settings)
         for learner in self.learners.values():
             learner.optimizer = self.accelerator.prepare(learner.optimizer)
@@ -234,6 +233,7 @@ class Run:
         state = {
             "settings": self._settings(),
             "digests": self.digests,
+            "values": self.values,
             "method": self.method.state_dict(),
             "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
             "averaged": self.averaged.state_dict() if self.averaged is not None else None,
@@ -254,14 +254,14 @@ class Run:
         """Continue from the run folder's checkpoint.
 
         Raises:
-            CheckpointError: Missing, damaged, or of a run with other settings, data or teachers.
+            CheckpointError: Missing, damaged, or of a run with another method, settings, data or teachers.
         """
         if self.checkpoint is None or self.out is None:
             raise CheckpointError("nothing to resume from", "give the run folder: out=...")
         path, folder = self.checkpoint, self.out
         state = self.processes.once(lambda: newest_checkpoint(path))
         try:
-            check_same_run(path, state, self._settings(), self.digests)
+            check_same_run(path, state, self._settings(), self.digests, self.values)
             self._take(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -48,6 +49,14 @@ def choose_views(
     return install_views(
         method, x, dtype, channels_last=settings.channels_last, teacher_as=remembered, compile_for=compile_for
     )
+
+
+def tell(excuses: Mapping[str, str], settings: Settings) -> None:
+    """Say on standard error what will be slow: what `choose_views` returned, and the compilation."""
+    for name, why in excuses.items():
+        sys.stderr.write(f"note: {name} is attacked as it is, without folding or in float32: {why}\n")
+    if settings.compile:
+        sys.stderr.write("note: the first step compiles the attack, which takes from seconds to a minute\n")
 
 
 def _the_copy(view: nn.Module, network: nn.Module) -> nn.Module:

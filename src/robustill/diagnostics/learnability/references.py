@@ -15,6 +15,7 @@ from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
 from robustill.models import model_digest
 from robustill.training import Interrupted, Settings, train
+from robustill.training.hyperparameters import hyperparameters, same_each_time
 from robustill.training.networks import teacher_digests
 
 
@@ -83,15 +84,17 @@ def train_references(
 
 
 def _key(method: AdversarialMethod, data: Data, settings: Settings) -> str:
+    own = {key: repr(value) for key, value in hyperparameters(method).items() if value is not None and key != "attack"}
     defines: dict[str, Any] = {
         "start": model_digest(method.student),
         "method": type(method).__name__,
-        "own": {key: repr(v) for key, v in sorted(vars(method).items()) if isinstance(v, float | int | str)},
-        "attack": repr(method.attack),
+        # "training" decides nothing, but earlier versions had it here and their references are to be found.
+        "own": {"training": "True", **own},
+        "attack": same_each_time(method.attack),
         # Where it computes does not decide what it computes; a checkpoint refuses any other change.
         "settings": settings.model_dump(mode="json", exclude={"device", "spread_teachers", "compile"}),
         "data": data.digest,
-        "augment": repr(data.augment),
+        "augment": same_each_time(data.augment),
         "teachers": teacher_digests(method),
     }
     return hashlib.blake2b(json.dumps(defines, sort_keys=True).encode(), digest_size=8).hexdigest()
