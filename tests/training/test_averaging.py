@@ -103,6 +103,15 @@ def test_swa_estimates_batch_norm_again_on_training_images(tiny_data: Data) -> N
     torch.testing.assert_close(found["1.running_var"], var)
 
 
+def test_swa_averages_batch_norm_where_that_is_asked(tiny_data: Data) -> None:
+    method = Recording(network(norm=True))
+    found = run(method, tiny_data, {"name": "swa", "start": 1, "batch_norm": "average"})
+    ends = method.steps[5], method.steps[8]
+    assert not torch.equal(ends[0]["1.running_mean"], ends[1]["1.running_mean"])
+    assert int(found.pop("1.num_batches_tracked")) == 9
+    assert_same(found, {name: (ends[0][name] + ends[1][name]) / 2 for name in found})
+
+
 def batches(count: int) -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(3)
     sizes = [4, 4, 2][:count]

@@ -6,23 +6,36 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_avg_fn, update_bn
 
 from robustill.attacks import eval_mode
 from robustill.training.settings import AverageSettings
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def averaged(student: nn.Module, settings: AverageSettings) -> AveragedModel | None:
     """Return the averaged copy of `student`, or None when averaging is off.
 
-    EMA averages batch-norm statistics as well, SWA averages parameters alone (its statistics are estimated again).
+    EMA averages batch-norm statistics as well; SWA averages parameters alone (its statistics are estimated again),
+    unless `settings.batch_norm` is "average".
     """
     if settings.name == "none":
         return None
     if settings.name == "ema":
         decay = get_ema_multi_avg_fn(settings.decay)  # type: ignore[no-untyped-call]
         return AveragedModel(student, multi_avg_fn=decay, use_buffers=True)
+    if settings.batch_norm == "average":
+        return AveragedModel(student, multi_avg_fn=_mean, use_buffers=True)
     return AveragedModel(student)
+
+
+@torch.no_grad()
+def _mean(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+    """Take `current` into the mean of `count` before it; of whole numbers, such as counted batches, keep the last."""
+    swa = get_swa_avg_fn()  # type: ignore[no-untyped-call]
+    for mean, new in zip(averaged, current, strict=True):
+        mean.copy_(swa(mean, new, count) if mean.is_floating_point() else new)
 
 
 def due(settings: AverageSettings, epoch: int, *, end_of_epoch: bool) -> bool:

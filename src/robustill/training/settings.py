@@ -58,7 +58,9 @@ class AverageSettings(Table):
         default=0, ge=0, description="0-based epoch whose end first enters the average (ema: start of it)"
     )
     batch_norm: Literal["auto", "average", "reestimate"] = Field(
-        default="auto", description="auto: averaged statistics for ema, a pass over the training data for swa"
+        default="auto",
+        description="average: of the statistics, as of the weights; reestimate: a pass over the training data; auto: "
+        "average for ema, reestimate for swa",
     )
 
 
