@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustill.attacks import PGD
+from robustill.attacks import PGD, correct
 from robustill.data import Data
 from robustill.data.splits import TensorSplit
 from robustill.errors import InputError
@@ -199,3 +199,30 @@ def test_the_judging_attack_follows_the_training_attack(tiny_data: Data) -> None
 def test_a_robust_metric_needs_a_radius(adversarial: bool, table: dict[str, Any], tiny_data: Data) -> None:
     with pytest.raises(InputError, match="needs a radius above 0"):
         selection(tiny_data, adversarial, metric="robust", **table)
+
+
+class Probing(PGDAT):
+    """Its own verdict is the clean one."""
+
+    def probe(self, x: Tensor, y: Tensor, attack: PGD, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"clean": correct(self.student, x, y)}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_probe_judges_the_averaged_student(wrapped: bool, tiny_data: Data) -> None:
+    """As everything else in the journal's line: it is the one that is kept."""
+    trained = Probing(method().student, attack=ATTACK)
+    changes = {"average": {"name": "ema", "decay": 0.9}, "selection": {"steps": 1}, "optimizer": {"lr": 0.05}}
+    result = train(FairARD(trained) if wrapped else trained, tiny_data, settings(**changes), progress=False)
+    found = [(line["probe"]["clean"], line["validation"]["clean"]) for line in result.history]
+    assert all(probed == judged for probed, judged in found)
+    assert tiny_data.validation is not None
+    raw = judge(trained.student, tiny_data.validation, None, device=torch.device("cpu"), seed=0)
+    assert raw["clean"] != found[-1][1]
+
+
+def test_the_student_is_back_in_its_place_after_the_probe(tiny_data: Data) -> None:
+    trained = method(adversarial=True)
+    student = trained.student
+    train(trained, tiny_data, settings(epochs=1, average={"name": "ema"}), progress=False)
+    assert trained.student is student

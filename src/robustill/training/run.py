@@ -171,7 +171,7 @@ class Run:
         if self.selection.due(self.epoch):
             scores, better = self.selection.judge(candidate, self.epoch)
             line["validation"] = scores
-            line |= self.selection.probe(self.method) | self.selection.watch(candidate)
+            line |= self.selection.probe(self.method, candidate) | self.selection.watch(candidate)
             if better:
                 self._keep(candidate)
         self.history.append(line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,13 +58,18 @@ class Selection:
             self.best = {"epoch": epoch, "metric": self.metric, **scores}
         return scores, better
 
-    def probe(self, method: Method) -> dict[str, dict[str, float]]:
-        """Return `{"probe": shares}` of the method's own verdicts on the validation split; empty if it has none."""
+    def probe(self, method: Method, model: nn.Module) -> dict[str, dict[str, float]]:
+        """Return `{"probe": shares}` of the method's own verdicts on the validation split; empty if it has none.
+
+        Args:
+            method: Judges.
+            model: Takes the student's place: the averaged one, where there is one.
+        """
         if self.split is None or self.attack is None:
             return {}
         generator = torch.Generator().manual_seed(self.settings.seed)
         sums: dict[str, float] = {}
-        with eval_mode(method):
+        with _as_student(method, model), eval_mode(method):
             for x, y in self.split.batches(_BATCH, device=self.device):
                 verdicts, counted = self._probed(method, self.attack, x, y, generator)
                 if not verdicts:
@@ -91,6 +98,20 @@ class Selection:
     def _judge(self, model: nn.Module, split: Split) -> dict[str, float]:
         where = {"device": self.device, "seed": self.settings.seed}
         return judge(model, split, self.attack, **where, processes=self.processes)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _as_student(method: Method, model: nn.Module) -> Iterator[None]:
+    """Put `model` in the place of the student, wherever in `method` that is, for the block."""
+    student = method.student
+    places = [(part, name) for part in method.modules() for name, each in part._modules.items() if each is student]
+    try:
+        for part, name in places:
+            setattr(part, name, model)
+        yield
+    finally:
+        for part, name in places:
+            setattr(part, name, student)
 
 
 def judge(
