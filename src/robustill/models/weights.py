@@ -54,7 +54,7 @@ def save_model(
     ('a', 'b', 'c')
     """
     network = _unwrapped(model)
-    if not isinstance(network, Classifier) or not hasattr(network, "spec"):
+    if not isinstance(network, Classifier) or not can_be_saved(network):
         raise ModelError(
             f"{type(network).__name__} was not made by build_model, so its file could not be loaded again",
             hint="save its state_dict with safetensors.torch.save_file instead",
@@ -63,6 +63,12 @@ def save_model(
     tensors = {name: _plain(tensor) for name, tensor in network.state_dict().items()}
     make_folder(Path(path).parent)
     return save_sealed(tensors, Path(path), metadata)
+
+
+def can_be_saved(model: nn.Module) -> bool:
+    """Return whether `save_model` knows how the network was made, so that its file can be loaded again."""
+    network = _unwrapped(model)
+    return isinstance(network, Classifier) and hasattr(network, "spec")
 
 
 def read_weights(path: Path) -> Classifier:

@@ -26,9 +26,9 @@ from robustill.training.hyperparameters import hyperparameters, same_each_time
 from robustill.training.interrupt import Interrupted, StopRequest
 from robustill.training.journal import Journal
 from robustill.training.monitor import Monitor, check_finite, told
-from robustill.training.networks import check_networks, method_name, teacher_digests
+from robustill.training.networks import method_name, teacher_digests
 from robustill.training.optimizer import build_learners
-from robustill.training.parts import Portion, backward, check_micro_batches, check_processes, positions
+from robustill.training.parts import Portion, backward, positions
 from robustill.training.processes import Processes
 from robustill.training.result import TrainResult
 from robustill.training.resume import check_same_run, check_selected
@@ -36,6 +36,7 @@ from robustill.training.schedule import decay
 from robustill.training.selection import Selection
 from robustill.training.settings import Settings
 from robustill.training.spread import spread_teachers
+from robustill.training.start import check_start
 from robustill.training.track import Live
 from robustill.training.views import choose_views, tell
 from robustill.writing import make_folder
@@ -57,15 +58,13 @@ class Run:
         torch.manual_seed(settings.seed)
         if settings.awp.gamma > 0:
             method = AWP(method, gamma=settings.awp.gamma, warmup=settings.awp.warmup)
-        check_micro_batches(method, settings)
-        check_processes(method, settings, self.processes.count)
         self.growth = Growth(method, settings.first_attack_steps)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.method = method.to(self.device)
         if settings.channels_last:
             self.method.to(memory_format=layout)  # type: ignore[call-overload]
         self.data = data.to(self.device)
-        check_networks(method, self.data, self.device)
+        check_start(method, self.data, settings, out, self.device, self.processes.count)
         self.layout = layout
         self.answers = Answers(self.data, settings)
         method.begin_run(self.data.train)
