@@ -58,7 +58,15 @@ stand in `studies/claims.toml` and were written before these cells were run.
 """
 
 
-PUBLISHED = ("summary.md", "results.csv", "curves.csv", "landscape.csv", "calibration.csv", "*.svg", "ranking/ranking.*")
+PUBLISHED = (
+    "summary.md",
+    "results.csv",
+    "curves.csv",
+    "landscape.csv",
+    "calibration.csv",
+    "*.svg",
+    "ranking/ranking.*",
+)
 
 
 def pages(board, claims, results, reading):

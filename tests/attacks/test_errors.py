@@ -108,3 +108,17 @@ def test_the_random_version_of_autoattack_needs_three_classes() -> None:
     assert len(AutoAttack(eps=0.1, version="rand").stages(3)) == 2
     with pytest.raises(InputError, match="needs at least 3 classes, found 2"):
         AutoAttack(eps=0.1, version="rand").stages(2)
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD, FGSM, CW, APGD, FAB, Square, AutoAttack], ids=lambda attack: str(attack.__name__)
+)
+def test_levels_of_255_are_no_radius_of_the_largest_change(attack: Any) -> None:
+    more = {"step_size": 2} if attack in (PGD, CW) else {}
+    with pytest.raises(InputError, match=r"eps 8 is not in \[0, 1\]\n  hint: .*8 levels of 255 are 8/255"):
+        attack(eps=8, **more)
+    with pytest.raises(InputError, match="eps is '8/255', which is a text"):
+        attack(eps="8/255", **more)
+    assert attack(eps=1, **{key: 0.5 for key in more}).eps == 1
+    # An L2 distance may be as long as the root of the number of pixels.
+    assert attack(eps=8, norm="L2", **more).eps == 8

@@ -1,6 +1,7 @@
 """Which of the verdicts in a file an evaluation counts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,24 @@ def test_of_two_surrogates_the_last_one_counts(order: tuple[int, int], tmp_path:
     own = read_verdicts(Run("run", tmp_path, files={"evaluation": Found(tmp_path / "evaluation.json", content)}))
     assert isinstance(own, Verdicts), own
     assert own.right["transfer-fgsm"].tolist() == found.verdicts["transfer-fgsm"].tolist()
+
+
+def test_runs_that_held_out_other_validation_images_are_compared_on_the_same_test_images(tmp_path: Path) -> None:
+    found = []
+    for share in (0.1, 0.2):
+        out = tmp_path / str(share)
+        evaluate(
+            linear(0), load_data("digits", validation=share), eps=0.1, attacks=["fgsm"], images=50, out=out,
+            checks=False, progress=False,
+        )  # fmt: skip
+        content = json.loads((out / "evaluation.json").read_text())
+        own = read_verdicts(Run("run", out, files={"evaluation": Found(out / "evaluation.json", content)}))
+        assert isinstance(own, Verdicts)
+        found.append(own)
+    assert found[0].images != found[1].images
+    assert found[0].of_same_images(found[1])
+    early = [replace(each, split=None) for each in found]
+    assert not early[0].of_same_images(early[1])
+    assert early[0].of_same_images(replace(found[0], images=early[0].images))
+    other = replace(found[1], images=(*found[1].images[:3], "others"))
+    assert not found[0].of_same_images(other)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robustill.attacks.objective import Objective
 from robustill.attacks.pgd import PGD
-from robustill.attacks.threat import Generators, Norm
+from robustill.attacks.threat import Generators, Norm, check_eps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,9 @@ class FGSM:
 
     eps: float
     norm: Norm = "Linf"
+
+    def __post_init__(self) -> None:
+        check_eps(self.eps, self.norm)
 
     def __call__(self, objective: Objective, x: Tensor, *, generator: Generators = None) -> Tensor:
         """Return `x` moved by one step, `[B, ...]`; `generator` is accepted for symmetry and unused."""

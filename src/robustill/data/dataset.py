@@ -98,8 +98,20 @@ class Data:
 
         Made of the class names, every label, every row number and 64 evenly spaced images of each split.
         """
+        return self._digest({part for part, _ in self._splits()})
+
+    def split_digest(self, name: str) -> str:
+        """64 hexadecimal digits that identify the content of one split, `"train"`, `"validation"` or `"test"`.
+
+        Made as `digest` is: data sets that hold out other validation images have the same test images.
+        """
+        return self._digest({name})
+
+    def _digest(self, names: set[str]) -> str:
         found = hashlib.sha256(repr((self.class_names, self.shape)).encode())
         for part, split in self._splits():
+            if part not in names:
+                continue
             rows = torch.linspace(0, len(split) - 1, min(_DIGEST_IMAGES, len(split))).round().long()
             found.update(f"{part} {len(split)}".encode())
             for tensor in (split.labels, split.indices, split.images(rows).cpu()):

@@ -44,7 +44,7 @@ def read_folder(root: Path, size: int | None = None) -> RawData:
     test = None
     if tree != root and (tests := _test_folders(root, names, skipped)):
         test = read_tree(tests, names, size, skipped, like=train)
-    return RawData("folder", str(root), train, test, tuple(names), notes=skipped.notes())
+    return RawData(root.resolve().name or "folder", str(root), train, test, tuple(names), notes=skipped.notes())
 
 
 def read_tree(

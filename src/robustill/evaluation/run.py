@@ -103,7 +103,7 @@ def evaluate(
             campaign.attack()
             helpers.collect(store)
         gather(store, shard[1] if processes == 1 else 1)
-        about = request.about(model, data)
+        about = {**request.about(model, data), "split_digest": data.split_digest(split)}
         if transfer_from is not None:
             # The stored verdicts may be of other surrogates besides: this says which ones are counted.
             about["transfer_from"] = model_digest(transfer_from)

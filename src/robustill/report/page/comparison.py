@@ -88,7 +88,7 @@ def _pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 
 def _unlike(a: Verdicts, b: Verdicts) -> str | None:
-    if a.images != b.images:
+    if not a.of_same_images(b):
         return "they were evaluated on other images"
     if a.threat != b.threat:
         return "they were attacked with another radius or norm"

@@ -27,11 +27,18 @@ class Verdicts:
         right: For "clean" and each attack, bool `[n]`.
         images: Which images these are; equal for runs that were asked the same ones.
         threat: Norm and radius.
+        split: Digest of the split that they are of; None in files of early versions.
     """
 
     right: dict[str, Right]
     images: tuple[Any, ...]
     threat: tuple[Any, ...]
+    split: str | None = None
+
+    def of_same_images(self, other: Verdicts) -> bool:
+        """Return whether both are of the same images, whatever the networks were trained on."""
+        known = self.split is not None and self.split == other.split
+        return self.images[1:] == other.images[1:] and (known or self.images[0] == other.images[0])
 
     def worst(self, attacks: list[str]) -> Right:
         """Return where the prediction is right without an attack and under all of these."""
@@ -61,7 +68,8 @@ def read_verdicts(run: Run) -> Verdicts | str:
             return f"{path} does not hold the verdicts that evaluation.json counts for {name}"
     images = (evaluation.get("data_digest"), evaluation.get("split"), evaluation["images"], settings.get("index"))
     threat = (evaluation["threat"]["norm"], evaluation["threat"]["eps"])
-    return Verdicts({name: own for name, own in right.items() if own is not None}, images, threat)
+    known = {name: own for name, own in right.items() if own is not None}
+    return Verdicts(known, images, threat, evaluation.get("split_digest"))
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from robustill.report.page.folder import Run, reading
@@ -111,7 +112,8 @@ def _of_threat(run: Run, evaluation: dict[str, Any]) -> Iterator[str]:
     if isinstance(trained, float) and not math.isclose(eps, trained, rel_tol=1e-6):
         yield f"Trained against eps {radius(trained)}, but attacked with eps {radius(eps)}."
     data, own = evaluation.get("data"), run.setting("data", "name")
-    if data is not None and own is not None and data != own:
+    # The evaluation calls files and folders by their names.
+    if data is not None and own is not None and data not in (own, Path(str(own)).name, Path(str(own)).stem):
         yield f"Trained on {own}, but evaluated on {data}."
     split = evaluation.get("split", "test")
     if split != "test":
