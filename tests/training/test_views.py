@@ -158,3 +158,13 @@ def test_compiled_runs_compile_what_is_attacked(tiny_data: Data, monkeypatch: py
 def test_nothing_to_compile_without_views(tiny_data: Data) -> None:
     with pytest.raises(InputError, match="attack_view = false"):
         fit(rslad(), tiny_data, compile=True, attack_view=False)
+
+
+def test_a_run_without_views_has_none_of_an_earlier_one(tiny_data: Data) -> None:
+    again, method = rslad(), rslad()
+    fit(method, tiny_data, mixed_precision="bf16")
+    assert method.views
+    method.student.load_state_dict(again.student.state_dict())
+    ours = fit(method, tiny_data, attack_view=False, remember_teachers=False)
+    assert method.views == ()
+    assert all(map(torch.equal, ours, fit(again, tiny_data, attack_view=False, remember_teachers=False)))

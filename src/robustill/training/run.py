@@ -38,7 +38,7 @@ from robustill.training.settings import Settings
 from robustill.training.spread import spread_teachers
 from robustill.training.start import check_start
 from robustill.training.track import Live
-from robustill.training.views import choose_views, tell
+from robustill.training.views import choose_views, forget_views, tell
 from robustill.writing import make_folder
 
 
@@ -58,6 +58,7 @@ class Run:
         torch.manual_seed(settings.seed)
         if settings.awp.gamma > 0:
             method = AWP(method, gamma=settings.awp.gamma, warmup=settings.awp.warmup)
+        forget_views(method)
         self.growth = Growth(method, settings.first_attack_steps)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.method = method.to(self.device)

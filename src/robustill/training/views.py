@@ -13,7 +13,7 @@ from robustill.data import Data
 from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
 from robustill.methods.wrapper import Wrapper
-from robustill.models import attack_view
+from robustill.models import Frozen, attack_view
 from robustill.training.answers import Answers
 from robustill.training.networks import guides, teachers
 from robustill.training.settings import Settings
@@ -49,6 +49,15 @@ def choose_views(
     return install_views(
         method, x, dtype, channels_last=settings.channels_last, teacher_as=remembered, compile_for=compile_for
     )
+
+
+def forget_views(method: Method) -> None:
+    """Take away what an earlier run of the same method has installed: its settings were others."""
+    for module in method.modules():
+        if isinstance(module, Frozen):
+            module.use(None)
+        elif isinstance(module, AdversarialMethod):
+            module.views = ()
 
 
 def tell(excuses: Mapping[str, str], settings: Settings) -> None:
