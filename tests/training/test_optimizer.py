@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from robustill.attacks import PGD
+from robustill.data import Data
+from robustill.errors import InputError
+from robustill.methods import CIARD, IGDM, PGDAT, RSLAD, Method, PeerAiD
 from robustill.models import build_model
+from robustill.training import train
 from robustill.training.optimizer import build_optimizer
 from robustill.training.settings import OptimizerSettings
 
@@ -65,3 +70,36 @@ def test_what_is_frozen_is_not_optimized() -> None:
     net.conv1.requires_grad_(False)  # type: ignore[union-attr, operator]
     weights = build_optimizer(net, OptimizerSettings()).param_groups[0]["params"]
     assert len(weights) == len(list(net.parameters())) - 1
+
+
+ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
+
+
+def small(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_model("cnn_small", num_classes=3, shape=(1, 8, 8))
+
+
+def both(net: nn.Module) -> Method:
+    return RSLAD(net, net, attack=ATTACK)
+
+
+def once(net: nn.Module) -> Method:
+    RSLAD(small(1), net)
+    return PGDAT(net, attack=ATTACK)
+
+
+def learning_teacher(net: nn.Module) -> Method:
+    return IGDM(CIARD(small(1), net, small(2), attack=ATTACK), net)
+
+
+@pytest.mark.parametrize(("make", "role"), [(both, "student"), (once, "student"), (learning_teacher, "teacher_adv")])
+def test_a_frozen_network_cannot_be_trained(make: Any, role: str, tiny_data: Data) -> None:
+    with pytest.raises(InputError, match=f"^{role} is to be trained, but all its weights are frozen\n.*also a teacher"):
+        train(make(small()), tiny_data, epochs=1, progress=False)
+
+
+def test_the_students_optimizer_is_no_guides(tiny_data: Data) -> None:
+    method = PeerAiD(small(), small(1), attack=ATTACK)
+    with pytest.raises(InputError, match=r"set training.optimizer"):
+        train(method, tiny_data, epochs=1, progress=False, guides={"student": {}})

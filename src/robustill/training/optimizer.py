@@ -39,14 +39,16 @@ def build_learners(method: Method, settings: Settings) -> dict[str, Learner]:
     """Return one learner for each trained network of `method`, by name.
 
     Raises:
-        InputError: `settings.guides` names what the method does not train.
+        InputError: `settings.guides` names what the method does not train, or what it trains is frozen.
     """
     trained = method.trained()
-    guides = [name for name in trained if name != "student"]
-    for name in settings.guides:
-        if name not in guides:
-            hint = nearest(name, guides) if guides else "it trains the student alone: remove training.guides"
-            raise InputError(f"training.guides.{name}: the method trains no such network", hint)
+    _check_guides([name for name in trained if name != "student"], settings)
+    for name, network in trained.items():
+        if not any(weight.requires_grad for weight in network.parameters()):
+            raise InputError(
+                f"{name} is to be trained, but all its weights are frozen",
+                "is it also a teacher, or was it one? Give it a copy, after requires_grad_(True)",
+            )
     learners = {}
     for name, network in trained.items():
         own = settings.guides.get(name, GuideSettings())
@@ -54,6 +56,18 @@ def build_learners(method: Method, settings: Settings) -> dict[str, Learner]:
         schedule = own.schedule or settings.schedule
         learners[name] = Learner(network, build_optimizer(network, optimizer), optimizer.lr, schedule)
     return learners
+
+
+def _check_guides(guides: list[str], settings: Settings) -> None:
+    for name in settings.guides:
+        if name == "student":
+            raise InputError(
+                "training.guides.student: guides are the networks beside the student",
+                "set training.optimizer and training.schedule, which are the student's",
+            )
+        if name not in guides:
+            hint = nearest(name, guides) if guides else "it trains the student alone: remove training.guides"
+            raise InputError(f"training.guides.{name}: the method trains no such network", hint)
 
 
 def build_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
