@@ -125,7 +125,7 @@ def test_optional_networks_may_be_left_out(source: str) -> None:
 def test_a_wrapper_may_take_over_the_network_of_its_base(source: str) -> None:
     method = built({"name": "igdm", "base": {"name": "akd2"}}, dict.fromkeys(("teacher_adv", "teacher_nat"), source))
     assert method.teacher is method.base.teacher_adv
-    with pytest.raises(InputError, match="IGDM needs a teacher, and PGDAT has none"):
+    with pytest.raises(InputError, match="IGDM needs a teacher, and PGDAT has no single frozen one"):
         built({"name": "igdm", "base": {"name": "pgd_at"}})
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from robustill.attacks import PGD
 from robustill.data import Data
 from robustill.errors import InputError, ModelError
-from robustill.methods import CIARD, IGDM, PGDAT, RSLAD, FairARD, PeerAiD, Standard, VFDAdv
+from robustill.methods import AKD, CIARD, IGDM, PGDAT, RSLAD, FairARD, PeerAiD, Standard, VFDAdv
 from robustill.models import Frozen, build_model, load_model
 from robustill.training import AWP, Settings, train
 from robustill.training.networks import check_networks, guides, method_name, pretrained
@@ -156,6 +156,11 @@ def test_every_epoch_ends_once_for_the_method(tiny_data: Data) -> None:
     object.__setattr__(method, "end_epoch", lambda: ends.append(1))
     train(method, tiny_data, settings(epochs=3), progress=False)
     assert len(ends) == 3
+
+
+def test_igdm_takes_no_teacher_of_several() -> None:
+    with pytest.raises(InputError, match=r"AKD has no single frozen one to take over\n.*teacher="):
+        IGDM(AKD(net(), net(1), attack=ATTACK))
 
 
 def test_teachers_shared_by_wrapper_and_base_are_held_once() -> None:

@@ -39,7 +39,7 @@ class IGDM(Wrapper):
         g: Length of the backward step.
 
     Raises:
-        InputError: `base` has no adversary, or no teacher to take over.
+        InputError: `base` has no adversary, or no single frozen teacher to take over.
 
     >>> import torch
     >>> from torch import nn
@@ -61,7 +61,7 @@ class IGDM(Wrapper):
         if not isinstance(found, Frozen):
             what = type(self.innermost).__name__
             hint = "name one: teacher=..., in a recipe teachers.teacher"
-            raise InputError(f"IGDM needs a teacher, and {what} has none", hint)
+            raise InputError(f"IGDM needs a teacher, and {what} has no single frozen one to take over", hint)
         self.teacher = found
         self.alpha, self.b, self.g = alpha, b, g
         self.ramp = 1.0
