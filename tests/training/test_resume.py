@@ -17,7 +17,7 @@ import torch
 from robustill.attacks import PGD, Objective
 from robustill.data import Augment, Data
 from robustill.errors import CheckpointError
-from robustill.methods import BMTARD, IGDM, METHODS, MTARD, PGDAT, RSLAD, Method
+from robustill.methods import BMTARD, IGDM, METHODS, MTARD, PGDAT, RSLAD, Method, Standard
 from robustill.methods.card import networks
 from robustill.models import build_model
 from robustill.training import Settings, train
@@ -234,13 +234,12 @@ def rslad(alpha: float = 0.5, attack: Any = ATTACK) -> IGDM:
     return IGDM(RSLAD(student, teacher, alpha=alpha, attack=attack), alpha=2)
 
 
-def begin(data: Data, out: Path, wanted: Method, epochs: int = 2) -> None:
-    """Leave behind what a run of `epochs` has written after its first."""
-    ended = settings(epochs=epochs)
+def begin(data: Data, out: Path, wanted: Method) -> None:
+    """Leave behind what a run of two epochs has written in the middle of its second."""
     with pytest.MonkeyPatch.context() as patch:
-        cut(patch, 7)
+        cut(patch, 9)
         with pytest.raises(Killed):
-            train(wanted, data, ended, out=out, progress=False)
+            train(wanted, data, settings(epochs=2), out=out, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -287,3 +286,23 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(tiny_data: Data, tmp_path: P
     del state["values"]
     save_checkpoint(state, tmp_path / "last.pt")
     train(rslad(), tiny_data, settings(epochs=2), out=tmp_path, resume=True, progress=False)
+
+
+def test_the_seconds_of_an_epoch_are_those_of_all_runs_that_worked_at_it(
+    tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock strikes once a step, and a day passes before the run goes on."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    after = Standard.after_step
+
+    def slow(self: Standard) -> None:
+        now[0] += 1
+        after(self)
+
+    monkeypatch.setattr(Standard, "after_step", slow)
+    begin(tiny_data, tmp_path, method("standard"))
+    now[0] += 86400
+    train(method("standard"), tiny_data, settings(epochs=2), out=tmp_path, resume=True, progress=False)
+    kept = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["seconds"] for line in kept if line["kind"] == "epoch"] == [6.0, 6.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,17 @@ class Monitor:
         self.steps = 0
         self.latest: dict[str, float] = {}
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
+        self._before = 0.0
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        """Start the clock, at the beginning of an epoch or where a resumed run goes on inside it."""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the epoch has taken, in all runs that worked at it."""
+        return self._before + (0.0 if self._began is None else time.monotonic() - self._began)
 
     def add(self, step: int, total: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Note the scalars of 0-based `step`."""
@@ -50,12 +62,13 @@ class Monitor:
         return {name: value / self.steps for name, value in self.sums.items()}
 
     def state(self) -> dict[str, Any]:
-        """Return the flushed sums, for a checkpoint inside an epoch."""
-        return {"sums": dict(self.sums), "steps": self.steps}
+        """Return the flushed sums and the time, for a checkpoint inside an epoch."""
+        return {"sums": dict(self.sums), "steps": self.steps, "seconds": self.seconds}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`; that of an earlier version has no time."""
         self.sums, self.steps = dict(state["sums"]), int(state["steps"])
+        self._before = float(state.get("seconds", 0.0))
 
 
 def check_finite(method: nn.Module, epoch: int, step: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,7 +96,8 @@ class Run:
 
     def run_epoch(self, shown: Bar, stop: StopRequest) -> None:
         """Train the rest of the current epoch, judge its student and save."""
-        settings, began = self.settings, time.monotonic()
+        settings = self.settings
+        self.monitor.begin()
         if self.journal is None:
             self.journal = Journal(self._journal_path(), live=self.live)
         self.method.train()
@@ -116,7 +116,7 @@ class Run:
                 self.save()
             if self.processes.any(bool(stop)):
                 self._leave()
-        self._end_epoch(began)
+        self._end_epoch()
         shown.line(told(self.history[-1], settings.epochs))
 
     def _own(self, size: int) -> Tensor:
@@ -161,7 +161,7 @@ class Run:
         lr = self.learners["student"].optimizer.param_groups[0]["lr"]
         self.journal.write("step", epoch=self.epoch, step=self.step, lr=lr, **self.monitor.latest)
 
-    def _end_epoch(self, began: float) -> None:
+    def _end_epoch(self) -> None:
         assert self.journal is not None
         self._check_finite()
         self.processes.check_alike(self.method)
@@ -175,7 +175,7 @@ class Run:
             if better:
                 self._keep(candidate)
         self.history.append(line)
-        self.journal.write("epoch", **line, seconds=round(time.monotonic() - began, 3))
+        self.journal.write("epoch", **line, seconds=round(self.monitor.seconds, 3))
         if self.epoch + 1 == self.settings.epochs:
             self._write(candidate, "student_last.safetensors")
             if not self.selection.best:
