@@ -136,3 +136,10 @@ def test_what_cannot_be_measured(tiny_data: Data, tmp_path: Path) -> None:
     assert Selection(method(Standard), tiny_data, radius).watch(method().student)["overfitting"]["train"]["all"]
     with pytest.raises(DataError, match="no such file"):
         Selection(method(), tiny_data, settings(subset=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(("images", "rows", "none"), [(1, 18, "learnable"), (20, 96, "learnable")])
+def test_a_group_without_images(images: int, rows: int, none: str, tiny_data: Data, tmp_path: Path) -> None:
+    save_file({"unlearnable": tiny_data.train.indices[:rows].clone()}, tmp_path / "rows.safetensors")
+    with pytest.raises(InputError, match=f"overfitting.images = {images} .* leaves no {none} images"):
+        Watched(tiny_data, settings(images, subset=tmp_path / "rows.safetensors"))

@@ -23,7 +23,7 @@ class Watched:
         settings: `overfitting` says how many, and which are unlearnable.
 
     Raises:
-        InputError: There is no validation split to compare with.
+        InputError: There is no validation split to compare with, or there are no images in a group.
         DataError: A file of rows that cannot be read, or is of other data.
     """
 
@@ -38,16 +38,20 @@ class Watched:
                 "hold some images out: data.validation = 0.1",
             )
         for name, positions in _groups(data.train, wanted.images, wanted.subset, settings.seed).items():
+            if not len(positions):
+                raise InputError(
+                    f"overfitting.images = {wanted.images} with overfitting.subset leaves no {name} images to judge",
+                    "give 2 or more, and a file that has both kinds in this training split; or leave the subset out",
+                )
             images = data.train.images(positions)
             self.groups[name] = TensorSplit(images, data.train.labels[positions], data.train.indices[positions])
 
 
 def _groups(train: Split, count: int, subset: str | None, seed: int) -> dict[str, Tensor]:
-    """Return positions in the training split, ascending, by group; half of the images are unlearnable if any are."""
+    """Return positions in the training split, ascending, by group; with a subset, half are unlearnable."""
     order = torch.from_numpy(random_stream(seed, Purpose.WATCHED).permutation(len(train)).astype(np.int64))
     if subset is None:
         return {"all": order[:count].sort().values}
     rows = read_rows(subset)
     groups: dict[str, Any] = {"learnable": rows.find_learnable(train), "unlearnable": rows.find(train)}
-    found = {name: order[members[order]][: count // 2].sort().values for name, members in groups.items()}
-    return {name: positions for name, positions in found.items() if len(positions)}
+    return {name: order[members[order]][: count // 2].sort().values for name, members in groups.items()}
