@@ -49,4 +49,6 @@ def _write_report(out: Path) -> None:
 
 
 def _begun(folder: Path) -> bool:
-    return (folder / "last.pt").exists()
+    from robustill.training.checkpoint import has_checkpoint
+
+    return has_checkpoint(folder)

@@ -63,6 +63,14 @@ def test_the_selected_student_is_taken(tiny_data: Data, tmp_path: Path, monkeypa
     assert not torch.equal(student.state_dict()["layers.0.weight"], kept)
 
 
+def test_a_reference_goes_on_from_the_checkpoint_before(tiny_data: Data, tmp_path: Path) -> None:
+    """A process that was killed between two names leaves that one alone."""
+    first = digests(trained(tiny_data, tmp_path, seeds=(0,)))
+    (folder,) = (tmp_path / "references").iterdir()
+    (folder / "last.pt").unlink()
+    assert digests(trained(tiny_data, tmp_path, seeds=(0,))) == first
+
+
 def test_a_reference_that_was_cut_off_goes_on(tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, real = digests(trained(tiny_data)), Run.run_epoch
     with monkeypatch.context() as patch:

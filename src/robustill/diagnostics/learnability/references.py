@@ -15,6 +15,7 @@ from robustill.errors import InputError
 from robustill.methods.base import AdversarialMethod, Method
 from robustill.models import model_digest
 from robustill.training import Interrupted, Settings, train
+from robustill.training.checkpoint import has_checkpoint
 from robustill.training.hyperparameters import hyperparameters, same_each_time
 from robustill.training.networks import teacher_digests
 
@@ -73,7 +74,7 @@ def train_references(
             raise InputError(f"{type(method).__name__} has no adversary", "references are trained adversarially")
         own = settings.model_copy(update={"seed": seed})
         folder = None if out is None else Path(out) / "references" / f"{group}-{seed}-{_key(method, data, own)}"
-        resume = folder is not None and (folder / "last.pt").exists()
+        resume = folder is not None and has_checkpoint(folder)
         try:
             result = train(method, data, own, out=folder, resume=resume, progress=progress)
         except Interrupted as error:
