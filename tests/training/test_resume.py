@@ -159,6 +159,42 @@ def test_a_new_run_refuses_a_used_folder(tiny_data: Data, tmp_path: Path) -> Non
         train(method("standard"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_finished_run_without_its_checkpoints_is_not_overwritten(
+    epochs: int, tiny_data: Data, tmp_path: Path
+) -> None:
+    train(method("standard"), tiny_data, settings(epochs=epochs), out=tmp_path, progress=False)
+    for path in tmp_path.glob("last*.pt"):
+        path.unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match=r"without its checkpoint.*\n.*another --out"):
+        train(method("standard"), tiny_data, settings(epochs=epochs), out=tmp_path, progress=False)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("unfinished", ["in the first epoch", "with its first student"])
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(
+    unfinished: str, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log.txt").write_text("of a study")
+    plan = settings(epochs=2, checkpoint_steps=0, log_steps=1)
+    with monkeypatch.context() as patch:
+        if unfinished == "in the first epoch":
+            cut(patch, 4)
+        else:
+            patch.setattr(Run, "save", killed)
+        with pytest.raises(Killed):
+            train(method("standard"), tiny_data, plan, out=tmp_path, progress=False)
+    assert (tmp_path / "metrics.jsonl").stat().st_size > 0
+    assert (tmp_path / "student.safetensors").exists() == (unfinished == "with its first student")
+    train(method("standard"), tiny_data, plan, out=tmp_path, progress=False)
+    assert sum(line["kind"] == "epoch" for line in lines(tmp_path)) == 2
+
+
+def killed(run: Run) -> None:
+    raise Killed
+
+
 def test_resume_refuses_other_settings_teachers_and_data(tiny_data: Data, tmp_path: Path) -> None:
     train(method("rslad"), tiny_data, settings(epochs=1), out=tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="batch_size: 16 then, 8 now"):

@@ -46,16 +46,17 @@ def run_recipe(
 def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, track: Sequence[str]) -> TrainResult:
     from robustill.evaluation import is_first
     from robustill.training import train
-    from robustill.training.checkpoint import has_checkpoint
+    from robustill.training.resume import check_new
 
     written = folder / "recipe.toml"
-    if has_checkpoint(folder):
-        if not resume:
-            raise CheckpointError(f"{folder} already holds a run", "pass --resume to go on, or choose another --out")
+    if resume:
         _check_same_recipe(recipe, written)
+    else:
+        # Before its recipe.toml is written over.
+        check_new(folder)
     method, data = recipe.build()
     _check_teachers(method, data)
-    if is_first() and not has_checkpoint(folder):
+    if is_first() and not resume:
         write_whole(written, [_toml(recipe)])
     result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress, track=track)
     if recipe.training.overfitting.images and is_first():

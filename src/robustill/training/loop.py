@@ -11,14 +11,15 @@ import torch
 
 from robustill.data import Data
 from robustill.data.stream import reader_failures
-from robustill.errors import CheckpointError, InputError, nearest
+from robustill.errors import InputError, nearest
 from robustill.methods.base import Method
 from robustill.progress import bar
-from robustill.training.checkpoint import has_checkpoint, settings_then
+from robustill.training.checkpoint import settings_then
 from robustill.training.device import cpu_threads, settled
 from robustill.training.interrupt import Interrupted, stop_requests
 from robustill.training.lock import hold
 from robustill.training.result import TrainResult
+from robustill.training.resume import check_new
 from robustill.training.run import Run
 from robustill.training.settings import Settings
 from robustill.training.track import Live, check_trackers
@@ -54,8 +55,8 @@ def train(
     Raises:
         InputError: No such setting, or no such tracker.
         MissingExtraError: A tracker's package is not installed.
-        CheckpointError: `out` holds a run already and `resume` is false, its checkpoint is of another run, or another
-            process is training into it.
+        CheckpointError: `out` holds a run, or the rest of one, and `resume` is false, its checkpoint is of another
+            run, or another process is training into it.
         WriteError: `out` cannot be written, or the disk is full; what was saved before is intact.
         DataError: An image cannot be read, or a process that reads images died.
         ModelError: The networks and the data do not fit.
@@ -92,8 +93,8 @@ def _train(
     run = Run(method, data, settled(settings, began), out, live)
     if resume:
         run.restore()
-    elif out is not None and run.processes.once(lambda: has_checkpoint(out)):
-        raise CheckpointError(f"{out} already holds a run", "pass --resume to go on, or choose another --out")
+    elif out is not None:
+        run.processes.once(lambda: check_new(out))
     steps = data.steps_per_epoch(settings.batch_size)
     show = progress and run.processes.first
     label = f"{type(method).__name__} on {data.name}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from robustill.errors import CheckpointError, ModelError
 from robustill.models import load_model
+from robustill.training.checkpoint import has_checkpoint
 
 
 def check_same_run(
@@ -44,6 +45,25 @@ def check_same_run(
         value = state[name]
         if type(value) is not int or value < 0 or (most is not None and value > most):
             raise ValueError(f"{name} is {value!r}")
+
+
+def check_new(folder: Path) -> None:
+    """Check that a run may begin in `folder`: what it writes would take the place of another's.
+
+    What a run leaves that was killed before its first checkpoint may go: its journal has one epoch at most.
+
+    Raises:
+        CheckpointError: There is a run, or what is left of one.
+    """
+    if has_checkpoint(folder):
+        raise CheckpointError(f"{folder} already holds a run", "pass --resume to go on, or choose another --out")
+    journal = folder / "metrics.jsonl"
+    judged = journal.read_bytes().count(b'{"kind": "epoch"') if journal.is_file() else 0
+    if judged > 1 or (folder / "student_last.safetensors").exists():
+        raise CheckpointError(
+            f"{folder} holds a run without its checkpoint (last.pt), which cannot go on and would be overwritten",
+            "choose another --out, or remove metrics.jsonl and student_last.safetensors to train it anew",
+        )
 
 
 def check_selected(folder: Path) -> None:
