@@ -1,9 +1,11 @@
 """Errors for users: message and hint, and the nearest of the options."""
 
+from pathlib import Path
+
 import pytest
 
 from robustill import errors
-from robustill.errors import InputError, MissingExtraError, RobustillError, nearest
+from robustill.errors import InputError, MissingExtraError, RobustillError, nearest, nearest_path
 
 
 def test_the_hint_is_a_line_of_its_own() -> None:
@@ -45,3 +47,12 @@ def test_of_many_options_those_with_the_name_in_them_or_the_first() -> None:
     assert nearest("", recipes).count(",") == 3
     many = [f"{number:03}" for number in range(45)]
     assert nearest("x", many) == f"choose one of: {', '.join(many[:5])} and 40 more"
+
+
+def test_nearest_path(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "teacher").mkdir(parents=True)
+    assert nearest_path(tmp_path / "runs" / "teach") == f"did you mean '{tmp_path}/runs/teacher'?"
+    assert nearest_path(tmp_path / "run" / "zzz" / "w.pt") == f"did you mean '{tmp_path}/runs'?"
+    assert nearest_path(tmp_path / "zzz" / "w.pt") == f"check the path: there is no {tmp_path}/zzz either"
+    for path in (tmp_path / "zzz", "a\0b", "x" * 5000, "/", "", tmp_path / "runs" / "teacher" / "a" / ".."):
+        assert nearest_path(path).startswith("check the path")

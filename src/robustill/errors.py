@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -76,3 +77,25 @@ def nearest(name: str, options: Iterable[str]) -> str:
     if len(found) > _LISTED:  # a wall of text
         return f"choose one of: {', '.join(found[:_OF_MANY])} and {len(found) - _OF_MANY} more"
     return "choose one of: " + ", ".join(found)
+
+
+def nearest_path(path: str | Path) -> str:
+    """Return a hint for a path that is not there: what is beside it and of nearly its name, or how far it leads.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "teacher").mkdir()
+    ...     nearest_path(f"{folder}/teach").endswith("/teacher'?")
+    True
+    """
+    found = Path(path)
+    try:
+        while not (found.parent.exists() or found.parent == found.parent.parent):
+            found = found.parent
+        beside = [each.name for each in found.parent.iterdir()] if found.parent.is_dir() else []
+    except (OSError, ValueError):  # a folder that may not be read
+        return "check the path"
+    close = difflib.get_close_matches(found.name, beside, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{found.parent / close[0]}'?"
+    return "check the path" if found == Path(path) else f"check the path: there is no {found} either"

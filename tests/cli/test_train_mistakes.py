@@ -52,6 +52,24 @@ def test_distillation_from_a_file_and_a_warning_for_a_teacher_that_guesses(
     assert load_recipe("new").teachers == {"teacher": str(file)}
 
 
+def test_a_teacher_that_was_not_trained_yet(robustill: Robustill) -> None:
+    refused(
+        robustill("train", "digits_rslad_cnn-small", "--out", "new"),
+        "teachers.teacher: runs/digits_pgd-at_cnn-wide is not there yet",
+        "hint: `robustill train digits_pgd-at_cnn-wide` makes it; or take one: "
+        "--set teachers.teacher=robustill:digits_pgd-at_resnet18",
+    )
+    natural = robustill("train", "digits_mtard_cnn-small", "--set", "teachers.teacher_adv=t.safetensors").err
+    assert "hint: `robustill train digits_standard_cnn-wide` makes it\n" in natural
+    elsewhere = ("--set", "teachers.teacher=other/digits_standard_cnn-wide", "--set", "data.name=x.npz")
+    archive("x.npz", 1)
+    words = "digits_standard_cnn-wide --out other/digits_standard_cnn-wide --set data.name=x.npz` makes it"
+    refused(robustill("train", "digits_rslad_cnn-small", *elsewhere), words)
+    Path("runs/teacher").mkdir(parents=True)
+    refused(robustill(*rslad("runs/teach")), "no such file or folder: runs/teach", "did you mean 'runs/teacher'?")
+    assert not Path("new").exists()
+
+
 def test_a_teacher_with_another_class_count(robustill: Robustill, tmp_path: Path) -> None:
     refused(
         robustill(*rslad(teacher(tmp_path / "t.safetensors", classes=7))), "the model has 7 classes, the data set 10"
@@ -106,8 +124,8 @@ def test_mistakes_in_training(arguments: list[str], parts: list[str], robustill:
     [
         ("digits_rslad_cnn-smal", ["no recipe 'digits_rslad_cnn-smal'", "did you mean 'digits_rslad_cnn-small'?"]),
         ("my.toml", ["my.toml: data.nme: unknown key", "did you mean 'name'?"]),
-        ("digits_rslad_cnn-small", ["no such file or folder: runs/digits_pgd-at_cnn-wide"]),
-        ("digits_mtard_cnn-small", ["no such file or folder: runs/"]),
+        ("digits_rslad_cnn-small", ["runs/digits_pgd-at_cnn-wide is not there yet"]),
+        ("digits_mtard_cnn-small", ["is not there yet, the recipe's teacher"]),
     ],
 )
 def test_mistakes_in_the_recipe(source: str, parts: list[str], robustill: Robustill) -> None:

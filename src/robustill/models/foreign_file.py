@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustill.errors import ModelError
+from robustill.errors import ModelError, nearest_path
 from robustill.models.weights import read_safetensors
 
 # In the order of preference where a checkpoint holds several.
@@ -79,7 +79,7 @@ def _load_tensors_only(path: Path) -> Any:
     except ModelError:
         raise
     except FileNotFoundError as error:
-        raise ModelError(f"no such file: {path}", "check the path") from error
+        raise ModelError(f"no such file: {path}", nearest_path(path)) from error
     except Exception as error:
         # torch says what it met in a long text that also explains how to switch the protection off.
         if isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower():

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from robustill.errors import ModelError, nearest
+from robustill.errors import ModelError, nearest, nearest_path
 from robustill.models.build import MODELS, build_model
 from robustill.models.foreign import class_count, fill
 from robustill.models.foreign_file import read_foreign
@@ -128,7 +128,7 @@ def _in_run_folder(folder: Path) -> Path:
 
 def _not_found(path: Path) -> ModelError:
     if path.suffix or path.name != str(path):
-        return ModelError(f"no such file or folder: {path}")
+        return ModelError(f"no such file or folder: {path}", nearest_path(path))
     hint = f'write "robustill:{path}"' if str(path) in shipped_models() else nearest(str(path), MODELS)
     return ModelError(f"{str(path)!r} is neither an architecture nor a file or folder", hint=hint)
 

@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from robustill.errors import ModelError
+from robustill.errors import ModelError, nearest_path
 from robustill.writing import write_whole
 
 SEAL = "robustill.sha256"
@@ -57,7 +57,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         metadata: dict[str, str] = found.get("__metadata__", {})
         seal = metadata.pop(SEAL, None)
     except FileNotFoundError as error:
-        raise ModelError(f"no such file: {path}", "check the path") from error
+        raise ModelError(f"no such file: {path}", nearest_path(path)) from error
     except ModelError:
         raise
     except Exception as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustill.errors import RecipeError
 from robustill.recipe.tables import StudentTable, TeacherTable
+from robustill.shipped import shipped_models, shipped_recipes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,29 @@ def teacher_networks(teacher: Teacher | tuple[Teacher, ...], data: Data) -> Any:
             f"teacher {table.source!r} is an architecture without trained weights", "name a run folder or a file"
         )
     return _loaded(table, data)
+
+
+def check_made(name: str, teacher: Teacher | tuple[Teacher, ...], data: str) -> None:
+    """Raise `RecipeError` if the teacher called `name` is a run that a shipped recipe makes and that was not made yet.
+
+    Args:
+        name: Key of `[teachers]`.
+        teacher: What the recipe says there.
+        data: Name of the data set, for a trained model to take instead.
+    """
+    for each in teacher if isinstance(teacher, tuple) else (teacher,):
+        source = Path(_table(each).source)
+        if source.name not in shipped_recipes() or len(source.parts) < 2 or ":" in str(source) or source.exists():
+            continue
+        place = "" if source == Path("runs") / source.name else f" --out {source}"
+        place += "" if source.name.startswith(f"{data}_") else f" --set data.name={data}"
+        hints = [f"`robustill train {source.name}{place}` makes it"]
+        # What comes with the library is robust: no stand-in for a natural teacher, nor for a list.
+        if not isinstance(teacher, tuple) and "_pgd-at_" in source.name:
+            known = [path for model, path in shipped_models().items() if model.startswith(f"{data}_")]
+            largest = max(known, key=lambda path: path.stat().st_size, default=None)
+            hints += [] if largest is None else [f"or take one: --set teachers.{name}=robustill:{largest.stem}"]
+        raise RecipeError(f"teachers.{name}: {source} is not there yet, the recipe's teacher", "; ".join(hints))
 
 
 def _check_arguments(table: TeacherTable, where: str) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from robustill.errors import InputError, RecipeError
 from robustill.recipe.method import Plan, Wanted, check_teachers, plan
-from robustill.recipe.networks import Teacher, fresh_network, student_network, teacher_networks
+from robustill.recipe.networks import Teacher, check_made, fresh_network, student_network, teacher_networks
 from robustill.recipe.tables import AttackTable, DataTable, EvaluationTable, MethodTable, StudentTable
 from robustill.training.settings import Settings, Table
 
@@ -58,6 +58,8 @@ class Recipe(Table):
         # The student's fresh weights follow the training seed.
         torch.manual_seed(self.training.seed)
         student = student_network(self.student, data)
+        for name, source in self.teachers.items():
+            check_made(name, source, self.data.name)
         wanted = method.wanted()
         networks = {name: self._network(source, data, wanted[name]) for name, source in self.teachers.items()}
         return method.build(student, networks), data
