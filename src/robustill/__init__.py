@@ -31,3 +31,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'robustill' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # What loads on first use is no attribute yet, and completion in a shell or notebook asks here.
+    return sorted({*globals(), *__all__})
