@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from robustill.diagnostics import examine
+from robustill.diagnostics import doctor, examine, verify_teacher
 from robustill.errors import InputError
-from robustill.models import build_model, save_model
+from robustill.models import build_model, load_model, save_model
 
 
 def saved(folder: Path, classes: int = 10) -> str:
@@ -79,6 +79,23 @@ def test_a_teacher_that_cannot_be_used_is_a_problem(teacher: str | None, message
     (problem,) = report.problems
     assert message in problem
     assert len(report.tables) == 2
+
+
+def test_only_a_foreign_file_is_asked_for_a_normalisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = []
+
+    def watch(*arguments: Any, **named: Any) -> Any:
+        described.append(named["described"])
+        return verify_teacher(*arguments, **named)
+
+    monkeypatch.setattr(doctor, "verify_teacher", watch)
+    own = saved(tmp_path)
+    torch.save(load_model(own).state_dict(), tmp_path / "t.pt")
+    (tmp_path / "run").mkdir()
+    Path(own).rename(tmp_path / "run" / "student.safetensors")
+    for source in (str(tmp_path / "run"), "robustill:digits_mtard_cnn-small", f"cnn_small@{tmp_path}/t.pt"):
+        examine(data="digits", teacher=source, images=10)
+    assert described == [True, True, False]
 
 
 def test_json_is_plain() -> None:

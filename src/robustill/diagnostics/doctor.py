@@ -88,9 +88,14 @@ def _examine_teacher(
     try:
         arguments: dict[str, Any] = dict(normalization)
         model = load_model(teacher, num_classes=data.num_classes, shape=data.shape, **arguments)
-        found = verify_teacher(model, data, eps=eps, images=images)
+        found = verify_teacher(model, data, eps=eps, images=images, described=_described(teacher))
     except RobustillError as error:
         report.problems.append(str(error))
         return
     report.tables.append((f"Teacher: {teacher}", found.rows()))
     report.problems += found.problems
+
+
+def _described(teacher: str) -> bool:
+    """Whether the network is a run or file of this library, which holds its normalisation."""
+    return Path(teacher).exists() or teacher.partition(":")[0] in ("robustill", "hf-hub")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from robustill.attacks import PGD, correct, eval_mode, stays_correct
 from robustill.data import Data
 from robustill.errors import InputError
+from robustill.evaluation.interval import clopper_pearson
 from robustill.losses import entropy
 from robustill.models import Normalize, check_logits, model_digest
 
@@ -68,7 +69,9 @@ class TeacherCheck:
         ]
 
 
-def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 200, seed: int = 0) -> TeacherCheck:
+def verify_teacher(
+    teacher: nn.Module, data: Data, *, eps: float, images: int = 200, seed: int = 0, described: bool = False
+) -> TeacherCheck:
     """Check a teacher's logits, accuracies, normalisation and label order on `images` test images.
 
     Args:
@@ -77,6 +80,7 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
         eps: Radius of the PGD accuracy.
         images: Number of images.
         seed: Chooses the images and the random starts.
+        described: Its file says how it was made, as a run of this library does, so its normalisation is not doubted.
 
     Raises:
         InputError: No images.
@@ -101,7 +105,7 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
         logits = teacher(x)
         check_logits(logits, data.num_classes)
         clean = float((logits.argmax(1) == y).float().mean())
-        rescaled = _best_rescaling(teacher, x, y)
+        problems = [] if described else _other_range(logits.argmax(1) == y, *_best_rescaling(teacher, x, y))
     attack = PGD(eps=eps, step_size=max(eps / 4, 1e-9), steps=20)
     right = stays_correct(teacher, x, y, attack, generator=torch.Generator().manual_seed(seed))
     robust = float((right & (logits.argmax(1) == y)).float().mean())
@@ -113,7 +117,7 @@ def verify_teacher(teacher: nn.Module, data: Data, *, eps: float, images: int = 
         entropy=float(entropy(logits).mean()),
         normalization=_normalization(teacher),
         digest=model_digest(teacher),
-        problems=tuple(_problems(clean, rescaled, logits, y, data)),
+        problems=(*problems, *_problems(clean, logits, y, data)),
         notes=("not robust: use it as a clean teacher only",) if robust < 0.05 else (),
     )
 
@@ -150,13 +154,19 @@ def _near_chance(accuracy: float, classes: int) -> bool:
     return accuracy < 1 / classes + min(_ABOVE_CHANCE[0] / classes, _ABOVE_CHANCE[1])
 
 
-def _problems(clean: float, rescaled: tuple[str, float], logits: Tensor, y: Tensor, data: Data) -> list[str]:
+def _other_range(right: Tensor, name: str, rescaled: Tensor) -> list[str]:
+    """Return a problem if inputs of another range do better than `right`, by more than chance and worth a word."""
+    as_it_is, better = float(right.float().mean()), float(rescaled.float().mean())
+    if better <= as_it_is + 0.1 or clopper_pearson(rescaled)[0] <= clopper_pearson(right)[1]:
+        return []
+    return [
+        f"accuracy is {100 * as_it_is:.0f}% on inputs in [0, 1] but {100 * better:.0f}% on {name}: the network may "
+        "expect a normalisation that it does not contain; build it with mean= and std="
+    ]
+
+
+def _problems(clean: float, logits: Tensor, y: Tensor, data: Data) -> list[str]:
     problems = []
-    if rescaled[1] > clean + 0.1:
-        problems.append(
-            f"accuracy is {100 * clean:.0f}% on inputs in [0, 1] but {100 * rescaled[1]:.0f}% on {rescaled[0]}: the "
-            "network expects a normalisation that it does not contain; build it with mean= and std="
-        )
     permuted, mapping = _best_label_order(logits.argmax(1), y, data.num_classes)
     # With few images per class some reordering always fits by luck.
     if permuted > clean + 0.2 and len(y) >= 10 * data.num_classes:
@@ -169,12 +179,12 @@ def _problems(clean: float, rescaled: tuple[str, float], logits: Tensor, y: Tens
     return problems
 
 
-def _best_rescaling(teacher: nn.Module, x: Tensor, y: Tensor) -> tuple[str, float]:
+def _best_rescaling(teacher: nn.Module, x: Tensor, y: Tensor) -> tuple[str, Tensor]:
     mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
     views = {"inputs normalised to mean 0 and deviation 1": (x - mean) / std, "inputs in [-1, 1]": 2 * x - 1}
     views["inputs in 0..255"] = 255 * x
-    found = {name: float((teacher(view).argmax(1) == y).float().mean()) for name, view in views.items()}
-    best = max(found, key=lambda name: found[name])
+    found = {name: teacher(view).argmax(1) == y for name, view in views.items()}
+    best = max(found, key=lambda name: int(found[name].sum()))
     return best, found[best]
 
 
