@@ -119,6 +119,6 @@ def test_levels_of_255_are_no_radius_of_the_largest_change(attack: Any) -> None:
         attack(eps=8, **more)
     with pytest.raises(InputError, match="eps is '8/255', which is a text"):
         attack(eps="8/255", **more)
-    assert attack(eps=1, **{key: 0.5 for key in more}).eps == 1
+    assert attack(eps=1, **dict.fromkeys(more, 0.5)).eps == 1
     # An L2 distance may be as long as the root of the number of pixels.
     assert attack(eps=8, norm="L2", **more).eps == 8

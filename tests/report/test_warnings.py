@@ -68,6 +68,18 @@ def test_an_evaluation_to_be_careful_with(change: dict[str, Any], words: str, fo
     assert len(build_page([folder]).warnings) == 1
 
 
+@pytest.mark.parametrize("source", ["pets", "data/pets.npz", "data/pets", "pets.npz"])
+def test_a_file_is_the_data_that_the_evaluation_calls_by_its_name(source: str, folder: Path) -> None:
+    recipe = folder / "recipe.toml"
+    text = recipe.read_text()
+    assert 'name = "pets"' in text
+    recipe.write_text(text.replace('name = "pets"', f'name = "{source}"'))
+    folders.write(folder / "evaluation.json", sure(data="pets"))
+    assert "Trained on" not in told(folder)
+    folders.write(folder / "evaluation.json", sure(data="cats"))
+    assert f"Trained on {source}, but evaluated on cats." in told(folder)
+
+
 def test_a_check_that_fired_and_its_conclusion_first(folder: Path) -> None:
     checks = {
         name: {"name": name, "fired": fired, "value": {}, "says": f"About {name}."}
