@@ -75,7 +75,11 @@ def test_mistakes_in_evaluation(arguments: list[str], parts: list[str], robustil
 
 
 def test_evaluate_what_is_not_there(robustill: Robustill) -> None:
-    refused(robustill("evaluate", "runs/nowhere"), "runs/nowhere is not a run folder")
+    refused(robustill("evaluate", "runs/nowhere"), "no such file or folder: runs/nowhere", "there is no runs either")
+    Path("runs/teacher").mkdir(parents=True)
+    for verb in ("evaluate", "export", "certify"):
+        refused(robustill(verb, "runs/teach"), "no such file or folder: runs/teach", "did you mean 'runs/teacher'?")
+    refused(robustill("evaluate", "robustill:digits_mtard_cnn-small"), "is not a run folder", "--data and --eps")
     with_data = robustill("evaluate", "runs/nowhere", "--data", "digits", "--eps", "0.1")
     refused(with_data, "no such file or folder: runs/nowhere")
     Path("empty").mkdir()

@@ -96,3 +96,11 @@ def test_mistakes(run: Path, tmp_path: Path, robustill: Robustill) -> None:
     folders.run(tmp_path / "good")
     (tmp_path / "file").write_text("")
     refused(robustill("report", "good", "--no-gallery", "--out", "file/x.html"), "file")
+
+
+def test_a_file_or_nothing_instead_of_a_folder(robustill: Robustill) -> None:
+    Path("runs/student").mkdir(parents=True)
+    Path("runs/student/student.safetensors").write_bytes(b"")
+    file = "runs/student/student.safetensors"
+    refused(robustill("report", file), f"{file} is a file", "hint: give its folder: runs/student")
+    refused(robustill("report", "runs/stud"), "no such folder: runs/stud", "did you mean 'runs/student'?")

@@ -12,6 +12,7 @@ from robustill.cli import completion
 from robustill.cli.app import app
 from robustill.cli.options import Json
 from robustill.cli.tables import plain, print_json
+from robustill.errors import CheckpointError, nearest_path
 
 if TYPE_CHECKING:
     from robustill.report import Page
@@ -47,6 +48,8 @@ def report(
     """
     from robustill.report import build_page, write_page
 
+    for run in runs:
+        _check_folder(run)
     notes = {run: _pictured(run) for run in runs} if gallery else {}
     page = build_page(runs, notes)
     where = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
@@ -55,6 +58,13 @@ def report(
         print_json({"files": [str(file) for file in files], "title": page.title, "warnings": list(page.warnings)})
         return
     _print(page, files)
+
+
+def _check_folder(run: Path) -> None:
+    if run.is_file():
+        raise CheckpointError(f"{run} is a file, not the folder of a run", f"give its folder: {run.parent}")
+    if not run.exists():
+        raise CheckpointError(f"no such folder: {run}", f"give the folder of a run; {nearest_path(run)}")
 
 
 def _pictured(run: Path) -> list[str]:

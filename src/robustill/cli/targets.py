@@ -47,10 +47,12 @@ def find_targets(
     """
     from robustill.data import load_data
     from robustill.models import load_model
+    from robustill.models.load import check_source
     from robustill.recipe import load_recipe
     from robustill.training.device import find_device
 
     place, folder = find_device(device), Path(names[0])
+    check_source(names[0])
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if recipe is None and (data is None or eps is None):
         raise InputError(

@@ -21,6 +21,7 @@ from robustill.export.places import last_name, without_places
 from robustill.export.result import Exported
 from robustill.export.run import USUAL, export_model
 from robustill.models import Classifier, load_model, model_digest
+from robustill.models.load import check_source
 from robustill.recipe import Recipe, load_recipe
 from robustill.report.page.folder import Found, Run, read_run
 from robustill.terminal import printable
@@ -74,6 +75,7 @@ def export_run(
     kind = check_quantization(quantization)
     check_license(license)
     folder = Path(target)
+    check_source(target)
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if out is None and not folder.is_dir():
         raise InputError(f"{target} is not a run folder, so nothing says where to write", "give --out DIR")

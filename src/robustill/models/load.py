@@ -126,6 +126,19 @@ def _in_run_folder(folder: Path) -> Path:
     return path
 
 
+def check_source(source: str | Path) -> None:
+    """Raise `ModelError` if `source` names a file or folder that is not there, before anything else is asked of it."""
+    text = str(source)
+    if isinstance(source, str) and (text.partition(":")[0] in SOURCES or text in MODELS or "@" in text):
+        return
+    try:
+        there = Path(source).exists()
+    except (OSError, ValueError):  # too long, or no path at all, which loading tells of
+        return
+    if not there:
+        raise _not_found(Path(source))
+
+
 def _not_found(path: Path) -> ModelError:
     if path.suffix or path.name != str(path):
         return ModelError(f"no such file or folder: {path}", nearest_path(path))

@@ -73,12 +73,14 @@ def evaluate_target(
     """
     from robustill.evaluation import evaluate, is_first, part
     from robustill.models import load_model
+    from robustill.models.load import check_source
     from robustill.report import draw_curve
     from robustill.training.device import cpu_threads, find_device
 
     place, folder = find_device(device), Path(target)
     # Binds this process to a GPU of its own where several were launched.
     part(place)
+    check_source(target)
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if recipe is None and (data is None or eps is None):
         raise InputError(
