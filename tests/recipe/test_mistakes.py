@@ -53,6 +53,16 @@ def test_a_typo_in_a_key_names_the_key_and_the_nearest(key: str, meant: str) -> 
     assert found.hint == f"did you mean '{meant}'?"
 
 
+def test_an_argument_of_the_architecture_beside_it() -> None:
+    tree = with_key("student.width", 8)
+    tree["student"]["architecture"] = "resnet18"
+    found = error(tree)
+    assert found.message == "my.toml: student.width: unknown key"
+    assert found.hint == "it is an argument of resnet18: student.arguments.width"
+    tree["student"]["architecture"] = "cnn_small"  # has none
+    assert error(tree).hint == "did you mean 'weights'?"
+
+
 def test_a_key_like_no_other_gets_all_of_them() -> None:
     assert error(with_key("training.awp.qqqq", 1)).hint == "choose one of: gamma, warmup"
 

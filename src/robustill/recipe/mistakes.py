@@ -29,11 +29,25 @@ def explain(error: ValidationError, root: type[BaseModel], tree: Mapping[str, An
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
             messages.setdefault(f"{key}: unknown key", [])
-            hints.append(nearest(location[-1], _fields(root, location[:-1])))
+            hints.append(_of_architecture(tree, location) or nearest(location[-1], _fields(root, location[:-1])))
         else:
             messages.setdefault(f"{key} = {value!r}: ", []).append(problem["msg"])
     text = "; ".join(what + ", or ".join(dict.fromkeys(reasons)) for what, reasons in messages.items())
     return RecipeError(f"{where}: {text}", "; ".join(dict.fromkeys(hints)) or None)
+
+
+def _of_architecture(tree: Mapping[str, Any], location: list[str]) -> str | None:
+    """Return a hint if the unknown key is an argument of the student's architecture, one table too high."""
+    table = tree.get(location[0])
+    if location[:-1] != ["student"] or not isinstance(table, Mapping):
+        return None
+    from robustill.models import MODELS
+
+    build = MODELS.get(str(table.get("architecture")))
+    named = {} if build is None else inspect.signature(build).parameters
+    if location[-1] not in named or named[location[-1]].kind is not inspect.Parameter.KEYWORD_ONLY:
+        return None
+    return f"it is an argument of {table['architecture']}: student.arguments.{location[-1]}"
 
 
 def _value(tree: Any, location: list[str]) -> tuple[list[str], Any]:
