@@ -34,6 +34,7 @@ def test_doctor_fails_where_runs_cannot_go(robustill: Robustill) -> None:
     (failed,) = [each for each in again.json["checks"] if each["status"] == "fail"]
     assert failed["name"] == "folder file"
     assert "file is no folder" in str(failed)
+    assert "--runs" in failed["do"]
 
 
 @pytest.mark.parametrize(

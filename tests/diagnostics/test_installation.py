@@ -103,7 +103,7 @@ def test_a_folder_for_runs_that_cannot_be_one(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "access", lambda *_: False)
     line = found(tmp_path)[f"folder {tmp_path}"]
     assert line.status == "fail"
-    assert "--out" in line.do
+    assert line.do == "make it writable, or give another with --runs"
 
 
 def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

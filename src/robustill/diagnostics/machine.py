@@ -80,22 +80,22 @@ def disk(runs: Path) -> Iterator[Line]:
         place = place.parent
     name = f"folder {runs}"
     if not place.is_dir():
-        yield name, "fail", f"{place} is no folder", "give another with --out"
+        yield name, "fail", f"{place} is no folder", "give another with --runs"
         return
     if not os.access(place, os.W_OK | os.X_OK):
-        yield name, "fail", f"{place} cannot be written", "make it writable, or give another with --out"
+        yield name, "fail", f"{place} cannot be written", "make it writable, or give another with --runs"
         return
     yield name, "ok", "writable" if place == runs.absolute() else f"can be made in {place}", ""
     free = shutil.disk_usage(place).free / _GIB
     says = f"{free:.1f} GiB free"
     if free < _FULL:
-        yield "disk", "fail", says, "make room, or give a folder on another disk with --out"
+        yield "disk", "fail", says, "make room, or give a folder on another disk with --runs"
     elif free < _SCARCE:
         yield (
             "disk",
             "warn",
             says,
-            "a run needs some hundred MB: make room, or give a folder on another disk with --out",
+            "a run needs some hundred MB: make room, or give a folder on another disk with --runs",
         )
     else:
         yield "disk", "ok", says, ""
