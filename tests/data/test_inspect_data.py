@@ -92,3 +92,11 @@ def test_digits_are_sound():
     report = inspect_data("digits", limit=200)
     assert (report.found, report.problems, report.duplicates) == (True, [], 0)
     assert sum(report.counts.values()) == 400
+
+
+def test_labels_that_start_at_1(tmp_path, random_pixels):
+    labels = np.arange(20) % 2 + 1
+    images = {"x_train": random_pixels(20, 4, 4, 3), "x_test": random_pixels(20, 4, 4, 3)}
+    np.savez(tmp_path / "toy.npz", **images, y_train=labels, y_test=labels)
+    problems = inspect_data(str(tmp_path / "toy.npz")).problems
+    assert sum("labels start at 0: subtract 1" in each for each in problems) == 2

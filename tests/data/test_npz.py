@@ -43,7 +43,9 @@ def test_an_archive_is_read(tmp_path, random_pixels, save):
         ({"x_train": np.ones((20, 4, 4, 3)) * 255}, "x_train and y_train: float images must be in"),
         ({"y_test": np.arange(6)}, r"x_test and y_test: label 5 is outside 0\.\.1"),
         ({"y_train": np.zeros(20)}, "labels are torch.float64"),
-        ({"y_train": np.array([print] * 20)}, "not a numpy archive of plain arrays"),
+        ({"y_train": np.array([print] * 20)}, "y_train.npy holds pickled Python objects, which are not loaded"),
+        ({"y_train": np.array([0, 1] * 10, dtype=object)}, r"y_train.npy holds pickled Python objects(.|\n)*integers"),
+        ({"y_test": np.arange(6) % 2 + 1}, r"label 2 is outside 0\.\.1\n.*labels start at 0: subtract 1"),
     ],
 )
 def test_bad_arrays_are_a_data_error(tmp_path, random_pixels, changes, message):

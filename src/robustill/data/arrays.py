@@ -38,7 +38,11 @@ def array_source(images: Any, labels: Any, where: str, class_names: Sequence[str
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high >= limit:
         wrong = low if low < 0 else high
-        hint = None if class_names is not None else "number the classes from 0 without gaps"
+        hint = "number the classes from 0 without gaps"
+        if (low, high) == (1, limit):
+            hint = "labels start at 0: subtract 1"
+        elif class_names is not None:
+            hint = f"class_names, or else the training labels, give {limit} classes, numbered from 0"
         raise InputError(f"{where}: label {wrong} is outside 0..{limit - 1}", hint)
     return ArraySource(pixels, classes)
 

@@ -146,10 +146,12 @@ def _image_problems(scanned: Scan) -> Iterator[str]:
 
 def _class_problems(names: tuple[str, ...], per_class: dict[str, list[int]]) -> Iterator[str]:
     for part in ("train", "test"):
-        empty = [names[label] for label, count in enumerate(per_class[part]) if not count]
+        empty = tuple(names[label] for label, count in enumerate(per_class[part]) if not count)
         if empty:
             shown = ", ".join(empty[:_SHOWN]) + " ..." * (len(empty) > _SHOWN)
-            yield f"{len(empty)} classes have no {part} image: {shown}"
+            # The number 0 as a name is a class that only the numbering made.
+            from_one = "; labels start at 0: subtract 1 if these start at 1" if empty == names[:1] == ("0",) else ""
+            yield f"{len(empty)} classes have no {part} image: {shown}{from_one}"
     smallest, largest = min(per_class["train"]), max(per_class["train"])
     if largest > _IMBALANCE * smallest > 0:
         yield f"unbalanced classes: {smallest} to {largest} training images"

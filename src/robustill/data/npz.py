@@ -64,6 +64,11 @@ def _check_claims(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path)
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, kind = reader(file)
+        if kind.hasobject:
+            raise DataError(
+                f"{path}: {member.filename} holds pickled Python objects, which are not loaded",
+                "save labels as plain integers and images as uint8: np.asarray(labels, dtype=np.int64)",
+            )
         claimed = int(np.prod([int(side) for side in shape], dtype=object)) * kind.itemsize + file.tell()
     if claimed > member.file_size or member.file_size > member.compress_size * _MAX_DEFLATE_RATIO:
         raise DataError(f"{path}: {member.filename} claims {claimed} bytes, more than the file can hold")
