@@ -119,7 +119,8 @@ def test_a_missing_package_is_one_error(
 
 
 def test_mistakes(net: Classifier, digits: Data, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out, there = tmp_path / "out", str(tmp_path / "x.safetensors")
+    Path(there).write_bytes(b"")
     with pytest.raises(InputError, match="attacks on the files need data and a radius"):
         export_model(net, out, data=digits)
     with pytest.raises(ModelError, match="Linear was not made by build_model or load_model"):
@@ -134,10 +135,14 @@ def test_mistakes(net: Classifier, digits: Data, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no identifier of a licence"):
         export_run(out, out, license="MIT License", measurement=None)
     with pytest.raises(InputError, match="nothing says which data\n  hint: give --data and --eps, or --no-measure"):
-        export_run("x.safetensors", out)
+        export_run(there, out)
     with pytest.raises(InputError, match="nothing says which radius"):
-        export_run("x.safetensors", out, data="digits")
+        export_run(there, out, data="digits")
     with pytest.raises(InputError, match="nothing says where to write"):
-        export_run("x.safetensors", measurement=None)
-    assert list(tmp_path.iterdir()) == []
+        export_run(there, measurement=None)
+    with pytest.raises(
+        ModelError, match=r"no such file or folder: .*y.safetensors\n  hint: did you mean '.*x.safetensors'"
+    ):
+        export_run(str(tmp_path / "y.safetensors"), out)
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.safetensors"]
     assert PLAIN["data"]["name"] == "digits"

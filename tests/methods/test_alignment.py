@@ -135,7 +135,9 @@ def test_igdm_takes_its_bases_teacher_or_the_one_it_is_given() -> None:
 )
 def test_igdm_around_a_method_without_a_frozen_robust_teacher_is_refused(base: Callable[[], Method]) -> None:
     method = base()
-    with pytest.raises(InputError, match=rf"needs a teacher, and {type(method).__name__} has none\n  hint: name one"):
+    with pytest.raises(
+        InputError, match=rf"and {type(method).__name__} has no single frozen one to take over\n  hint: name one"
+    ):
         IGDM(method)
 
 
