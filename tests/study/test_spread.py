@@ -56,3 +56,10 @@ def test_all_sign_flips_are_counted() -> None:
     # Binomial(20, 1/2): P(at least 15 of one sign) = 2 * 21700 / 2^20.
     assert many == pytest.approx(2 * 21700 / 2**20, abs=3e-3)
     assert many == sign_flip([1.0] * 15 + [-1.0] * 5)
+
+
+def test_differences_that_are_equal_but_for_rounding_have_no_t_test() -> None:
+    found = paired({0: 0.3, 1: 0.8}, {0: 0.2, 1: 0.7})
+    assert found is not None
+    assert found["difference"] == pytest.approx(0.1)
+    assert (found["t"], found["p"], found["p_sign_flip"]) == (None, None, 0.5)
