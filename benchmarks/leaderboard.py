@@ -59,14 +59,8 @@ stand in `studies/claims.toml` and were written before these cells were run.
 
 
 PUBLISHED = (
-    "summary.md",
-    "results.csv",
-    "curves.csv",
-    "landscape.csv",
-    "calibration.csv",
-    "*.svg",
-    "ranking/ranking.*",
-)
+    "summary.md", "results.csv", "curves.csv", "landscape.csv", "calibration.csv", "*.svg", "ranking/ranking.*",
+)  # fmt: skip
 
 
 def pages(board, claims, results, reading):

@@ -30,17 +30,21 @@ class Ball(Protocol):
         """Draw points uniformly from the ball, clipped to [0, 1]."""
 
 
+def unit_hint(eps: float) -> str:
+    """Return the hint for a radius that is too large: most likely levels of 255 are meant."""
+    return f"it is a radius in units of [0, 1]; {eps:g} levels of 255 are {eps:g}/255"
+
+
 def check_eps(eps: float, norm: str) -> None:
     """Check that `eps` is a number, and as a radius of Linf at most 1, all that a pixel can change.
 
     Raises:
-        InputError: It is not; most likely levels of 255 are meant.
+        InputError: It is not.
     """
     if isinstance(eps, str):
         raise InputError(f"eps is {eps!r}, which is a text", "in Python write a number, such as 8 / 255")
     if norm == "Linf" and eps > 1:
-        hint = f"it is a radius in units of [0, 1]; {eps:g} levels of 255 are {eps:g}/255"
-        raise InputError(f"eps {eps:g} is not in [0, 1]", hint)
+        raise InputError(f"eps {eps:g} is not in [0, 1]", unit_hint(eps))
 
 
 class LinfBall:

@@ -27,22 +27,9 @@ _NEEDED = {
 }  # fmt: skip
 # Confidences are not certified where no bounds are asked for, and agreement is not where nothing is.
 _MAY_LACK = ("wra", "calibration_found", "calibration_certified", "agreement_found", "agreement_certified")
-_TEXT = frozenset(
-    (
-        "run",
-        "student",
-        "attack",
-        "method",
-        "architecture",
-        "data",
-        "norm",
-        "teachers",
-        "cell",
-        "address",
-        "kind",
-        "term",
-    )
-)
+_TEXT = frozenset((
+    "run", "student", "attack", "method", "architecture", "data", "norm", "teachers", "cell", "address", "kind", "term",
+))  # fmt: skip
 
 
 class Earlier:

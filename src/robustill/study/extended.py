@@ -10,8 +10,8 @@ from robustill.study.run import Study
 
 Rows = list[dict[str, Any]]
 _TABLES = ("calibration", "landscape", "curve")
-_KEYS = ("eps", "radius", "term")
-"""What tells the rows of one cell apart, in whichever table."""
+_KEYS = ("eps", "term")
+"""What tells the rows of one cell apart: radii of a calibration, terms of a curve. A landscape has one row."""
 
 
 def extended(board: Mapping[str, Any], before: Mapping[str, Any], studies: Sequence[Study]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from robustill.attacks.threat import unit_hint
 from robustill.errors import InputError, nearest
 
 BOUNDS = ("crown", "crown-ibp", "ibp", "none")
@@ -35,8 +36,7 @@ def check_radii(eps: float | Sequence[float], norm: str, pixels: int) -> tuple[f
         if isinstance(each, bool) or not isinstance(each, int | float) or not math.isfinite(each):
             raise InputError(f"eps is {each!r}, which is no radius", "write 0.03 or 8/255")
         if not 0 <= each <= largest:
-            hint = f"it is a radius in units of [0, 1]; {each:g} levels of 255 are {each:g}/255" if each > 0 else None
-            raise InputError(f"eps {each:g} is not in [0, {largest:.4g}]", hint)
+            raise InputError(f"eps {each:g} is not in [0, {largest:.4g}]", unit_hint(each) if each > 0 else None)
     return tuple(sorted({float(each) for each in given}))
 
 
