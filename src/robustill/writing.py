@@ -77,6 +77,17 @@ def write_json(value: Any, path: Path) -> None:
     write_whole(path, [(json.dumps(value, indent=2) + "\n").encode()])
 
 
+def put_aside(path: Path) -> Path | None:
+    """Rename a file to the first free one of NAME.old, NAME.old2 ..., endings kept; None: another process was first."""
+    names = ("old", *(f"old{k}" for k in range(2, 1000)))
+    free = next(each for name in names if not (each := path.with_name(f"{path.stem}.{name}{path.suffix}")).exists())
+    try:
+        os.replace(path, free)
+    except FileNotFoundError:
+        return None
+    return free
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder, and those it lies in.
 

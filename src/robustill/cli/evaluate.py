@@ -73,14 +73,19 @@ def evaluate(
     ] = None,
     device: Device = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for evaluation.json; the run folder when there is one.")
+        Path | None,
+        typer.Option(
+            help="Folder for evaluation.json; the run folder, or its evaluations/ when it has one that says more."
+        ),
     ] = None,
     json_out: Json = False,
 ) -> None:
     """Robust accuracy with exact 95% intervals, one verdict per image and attack, and the worst case over attacks.
 
     An evaluation that was cut off goes on where it was, inside an attack too. AutoAttack says what it will cost before
-    it starts. To share the images among processes or GPUs: torchrun --nproc-per-node 2 -m robustill evaluate ...
+    it starts. A quick look never replaces what a run's report tells of: another attack on the same images is added, and
+    fewer images or another radius have a folder of their own. To share the images among processes or GPUs:
+    torchrun --nproc-per-node 2 -m robustill evaluate ...
 
     Example: robustill evaluate runs/rslad --attacks autoattack --images 1000
     """

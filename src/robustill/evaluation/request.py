@@ -45,6 +45,14 @@ class Request:
             "seed": self.seed, "precision": self.precision,
         }  # fmt: skip
 
+    def question(self, model: nn.Module, data: Data) -> dict[str, Any]:
+        """Return what `evaluation.json` will say of what was asked: origin, threat, number of images, attacks."""
+        total = len(_split(data, self.split))
+        return {
+            **self.about(model, data), "threat": {"norm": self.norm, "eps": self.eps}, "attacks": list(self.attacks),
+            "images": total if self.images is None else min(self.images, total),
+        }  # fmt: skip
+
 
 def prepare(
     request: Request,

@@ -12,6 +12,7 @@ from torch import nn
 from robustill.attacks.threat import Norm
 from robustill.data import Data
 from robustill.errors import InputError
+from robustill.evaluation.earlier import recall, write_result
 from robustill.evaluation.helpers import Helpers
 from robustill.evaluation.request import Request, prepare
 from robustill.evaluation.result import Evaluation
@@ -21,7 +22,6 @@ from robustill.evaluation.view import Precision
 from robustill.models import model_digest
 from robustill.training.device import cpu_threads
 from robustill.training.lock import hold
-from robustill.writing import write_json
 
 
 def evaluate(
@@ -67,7 +67,8 @@ def evaluate(
         processes: On the CPU, share the images among so many processes of one thread each. A script that asks for
             more than one needs the usual `if __name__ == "__main__":`.
         out: Folder for `evaluation.json` and `verdicts.safetensors`; an evaluation that was cut off goes on where it
-            was, inside an attack too, and a finished attack is not run again.
+            was, inside an attack too, and a finished attack is not run again. `evaluation.json` goes on to
+            count what it counted before on the same weights, images, radius and seed; one of others is put aside.
         progress: Show a bar with an ETA per attack, and what AutoAttack will cost.
 
     Raises:
@@ -113,7 +114,9 @@ def evaluate(
         if shard[0] == 0:
             store.merge()
             if out is not None:
-                write_json(result.to_json(), Path(out) / "evaluation.json")
+                whole = recall(result, store, Path(out))
+                again = checks and whole is not result
+                write_result(trust(whole, campaign.run, data.num_classes) if again else whole, Path(out))
     return result
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from torch import Tensor
 from robustill.attacks.rows import State, rows, together
 from robustill.errors import ModelError
 from robustill.models.seal import read_sealed, save_sealed
-from robustill.writing import make_folder
+from robustill.writing import make_folder, put_aside
 
 # Rows of large images take a while to write: never more than a twentieth of the time.
 _SAVE_EVERY_S, _REST = 10.0, 20
@@ -136,13 +134,9 @@ class VerdictStore:
 
 def _put_aside(path: Path, damage: str | None = None) -> None:
     """Verdicts of another model, radius or seed, or a damaged file: keep them, out of the way."""
-    names = ("old", *(f"old{k}" for k in range(2, 1000)))
-    free = next(each for name in names if not (each := path.with_name(f"{path.stem}.{name}.safetensors")).exists())
-    # Another process of the same launch may have been first.
-    with suppress(FileNotFoundError):
-        os.replace(path, free)
-        if damage is not None:
-            sys.stderr.write(f"warning: {damage}; it is now {free.name}, and its verdicts are found again\n")
+    free = put_aside(path)
+    if free is not None and damage is not None:
+        sys.stderr.write(f"warning: {damage}; it is now {free.name}, and its verdicts are found again\n")
 
 
 def _sorted(found: dict[str, Tensor], total: int) -> tuple[dict[str, Tensor], dict[str, State]]:

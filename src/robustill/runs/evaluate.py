@@ -61,7 +61,8 @@ def evaluate_target(
         threads: CPU threads, 0 for PyTorch's choice; as the run trained when left out.
         processes: Processes that share the images on the CPU; for AutoAttack one per core when left out.
         device: Where to compute.
-        out: Folder of `evaluation.json`; the run folder (its `last/` for the last student) when left out.
+        out: Folder of `evaluation.json`; when left out, the run folder (its `last/` for the last student), or its
+            `evaluations/` where the run has one that says more.
 
     Raises:
         InputError: Neither the run nor the arguments say which data or radius.
@@ -72,9 +73,11 @@ def evaluate_target(
     True
     """
     from robustill.evaluation import evaluate, is_first, part
+    from robustill.evaluation.request import Request
     from robustill.models import load_model
     from robustill.models.load import check_source
     from robustill.report import draw_curve
+    from robustill.runs.record import place_of
     from robustill.training.device import cpu_threads, find_device
 
     place, folder = find_device(device), Path(target)
@@ -93,19 +96,22 @@ def evaluate_target(
         for name in (source, transfer_from)
     )
     assert model is not None
+    names = _attacks(attacks, recipe)
+    radius, chosen = eps if eps is not None else _recipe_eps(recipe), run_norm(norm, recipe)
     if out is None and folder.is_dir():
-        out = folder / "last" if last else folder
+        asked = Request(radius, chosen, names, split, images, (), precision, batch_size, seed, None)  # type: ignore[arg-type]
+        own = folder / "last" if last else folder
+        out = place_of(asked.question(model, found), own, recipe, own_data=data is None)
     if out is not None:
         make_folder(out)
-    names = _attacks(attacks, recipe)
     if threads is None:
         threads = recipe.training.threads if recipe is not None else 0
     with cpu_threads(threads):
         result = evaluate(
             model.to(place),
             found,
-            eps=eps if eps is not None else _recipe_eps(recipe),
-            norm=run_norm(norm, recipe),  # type: ignore[arg-type]
+            eps=radius,
+            norm=chosen,  # type: ignore[arg-type]
             attacks=names,
             split=split,
             images=images,

@@ -51,7 +51,7 @@ def _evaluated(folder: Path, asked: dict[str, Any], cpus: int, *, last: bool) ->
     found = evaluate_target(
         str(folder), attacks=",".join(asked["attacks"]), eps=asked["eps"], norm=asked["norm"], split=asked["split"],
         images=asked.get("images"), checks=asked["checks"], precision=asked["precision"], seed=asked["seed"],
-        processes=shared, last=last,
+        processes=shared, last=last, out=folder / LAST if last else folder,
     )  # fmt: skip
     return found.to_json()
 
