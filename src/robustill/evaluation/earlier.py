@@ -36,17 +36,15 @@ def same_question(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def recall(result: Evaluation, store: VerdictStore, folder: Path) -> Evaluation:
     """Return `result` with the attacks that `folder` counted before on the same question, and `store` has verdicts of.
 
-    Transfers from another surrogate than that of `result` are left out, and so is what contradicts its verdicts.
+    What the verdicts do not bear out is left out; those of transfers are of one surrogate, that of `result` if any.
     """
     found = read_earlier(folder)
     if not same_question(found, result.to_json()):
         return result
     surrogate = result.about.get("transfer_from", found.get("transfer_from"))
-    fits = surrogate == found.get("transfer_from")
     attacks = found.get("attacks")
     for name, entry in attacks.items() if isinstance(attacks, dict) else ():
-        known = not isinstance(entry, dict) or name in result.verdicts or (name.startswith(TRANSFER) and not fits)
-        if not known:
+        if isinstance(entry, dict) and name not in result.verdicts:
             result = _with(result, name, entry, store, str(surrogate)[:12])
     if surrogate is not None and any(name.startswith(TRANSFER) for name in result.verdicts):
         result = replace(result, about={**result.about, "transfer_from": surrogate})
@@ -57,7 +55,7 @@ def _with(result: Evaluation, name: str, entry: Mapping[str, Any], store: Verdic
     """Add one attack, if the store holds what its entry counts."""
     stages = list(entry.get("stages", ()))
     keys = [f"{name}/{stage}" for stage in stages] or [f"{name}/{surrogate}" if name.startswith(TRANSFER) else name]
-    if any(key not in store.levels or not bool(store.levels[key].all()) for key in keys):
+    if any(key not in store.levels for key in keys):
         return result
     right: list[Tensor] = [store.levels[key] > 0 for key in keys]
     if float(right[-1].double().mean()) != entry.get("accuracy"):
