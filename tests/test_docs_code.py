@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from robustill.models import MODELS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 # A block that cannot run says so, and why, where readers see it.
@@ -50,7 +52,12 @@ WITH_PYTHON = [page for page in PAGES if blocks(page.read_text(encoding="utf-8")
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    run_blocks(page.read_text(encoding="utf-8"), page.name)
+    known = dict(MODELS)
+    try:
+        run_blocks(page.read_text(encoding="utf-8"), page.name)
+    finally:
+        for name in MODELS.keys() - known.keys():
+            del MODELS[name]
 
 
 def test_few_blocks_are_not_run() -> None:

@@ -159,7 +159,7 @@ def test_what_cannot_be_saved_is_one_clear_error(tmp_path: Path) -> None:
         ({"format": None}, "ARCHITECTURE@"),
         ({"format": "robustill/99"}, "update robustill"),
         ({"mean": None}, "lacks metadata: mean"),
-        ({"architecture": "os.system"}, "unknown architecture 'os.system'"),
+        ({"architecture": "os.system"}, "a network 'os.system', which is not known here"),
         ({"arguments": '{"width": {"a": 1}}'}, "numbers, strings"),
         ({"arguments": "[1]"}, "JSON object"),
         ({"arguments": "{"}, "invalid metadata"),

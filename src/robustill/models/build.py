@@ -75,6 +75,11 @@ def build_model(
     means, stds = checked_normalization(mean, std, shape[0])
     arguments = _complete(name, arguments)
     model = MODELS[name](num_classes, shape, **arguments)
+    if not isinstance(model, Classifier):
+        raise ModelError(
+            f"MODELS[{name!r}] made a {type(model).__name__}, which is no Classifier",
+            "make it a subclass of robustill.models.Classifier whose forward begins with self.normalize(x)",
+        )
     if means is not None and stds is not None:
         model.normalize = Normalize(means, stds)
     model.spec = ModelSpec(name, num_classes, shape, means, stds, arguments)

@@ -61,6 +61,12 @@ def decode(metadata: Mapping[str, str], where: str) -> tuple[ModelSpec, tuple[st
     absent = [name for name in _REQUIRED if name not in metadata]
     if absent:
         raise ModelError(f"{where} lacks metadata: {', '.join(absent)}")
+    name = metadata["architecture"]
+    if name not in MODELS:
+        raise ModelError(
+            f"{where} holds a network {name[:100]!r}, which is not known here",
+            f"{nearest(name, MODELS)}; a network of your own is put into robustill.models.MODELS first",
+        )
     try:
         spec, names = _spec(metadata), _names(metadata)
     except (ModelError, ValueError, RecursionError) as error:
@@ -70,9 +76,6 @@ def decode(metadata: Mapping[str, str], where: str) -> tuple[ModelSpec, tuple[st
 
 
 def _spec(metadata: Mapping[str, str]) -> ModelSpec:
-    name = metadata["architecture"]
-    if name not in MODELS:
-        raise ModelError(f"unknown architecture {name!r}", hint=nearest(name, MODELS))
     if metadata["input_range"] != "[0,1]":
         raise ModelError(f"images in {metadata['input_range']} instead of [0,1]")
     arguments = json.loads(metadata["arguments"])
@@ -81,7 +84,7 @@ def _spec(metadata: Mapping[str, str]) -> ModelSpec:
     shape = checked_shape(json.loads(metadata["shape"]))
     mean, std = checked_normalization(json.loads(metadata["mean"]), json.loads(metadata["std"]), shape[0])
     classes = checked_classes(json.loads(metadata["num_classes"]))
-    return ModelSpec(name, classes, shape, mean, std, arguments)
+    return ModelSpec(metadata["architecture"], classes, shape, mean, std, arguments)
 
 
 def _is_plain(value: Any) -> bool:

@@ -57,7 +57,8 @@ def save_model(
     if not isinstance(network, Classifier) or not can_be_saved(network):
         raise ModelError(
             f"{type(network).__name__} was not made by build_model, so its file could not be loaded again",
-            hint="save its state_dict with safetensors.torch.save_file instead",
+            hint="make it a Classifier with a name in robustill.models.MODELS, or save its state_dict with "
+            "safetensors.torch.save_file instead",
         )
     metadata = encode(network.spec, class_names if class_names is not None else network.class_names, extra)
     tensors = {name: _plain(tensor) for name, tensor in network.state_dict().items()}

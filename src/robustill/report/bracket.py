@@ -10,7 +10,7 @@ from robustill.report.figure import save_figure
 _FOUND, _CERTIFIED = "C3", "C0"
 
 
-def draw_bracket(calibration: dict[str, Any], path: Path) -> None:
+def draw_bracket(calibration: dict[str, Any], path: str | Path) -> None:
     """Draw mean relative calibration and agreement over the radius, and the share within delta for each radius.
 
     Whatever lies in a shaded area is not known.

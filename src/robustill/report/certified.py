@@ -8,7 +8,7 @@ from typing import Any
 from robustill.report.figure import save_figure
 
 
-def draw_certified(certification: dict[str, Any], path: Path) -> None:
+def draw_certified(certification: dict[str, Any], path: str | Path) -> None:
     """Draw certified accuracy over the radius, below the accuracy that attacks leave, or the curve of smoothing.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 from robustill.report.figure import save_figure
 
 
-def draw_curve(evaluation: dict[str, Any], path: Path) -> None:
+def draw_curve(evaluation: dict[str, Any], path: str | Path) -> None:
     """Draw the `curve` of an `evaluation.json` with its 95% intervals, from the clean accuracy on.
 
     Args:

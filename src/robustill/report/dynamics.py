@@ -17,7 +17,7 @@ _RESPONSES = {
 _SMOOTHED = 3
 
 
-def draw_accuracies(simulation: dict[str, Any], path: Path) -> None:
+def draw_accuracies(simulation: dict[str, Any], path: str | Path) -> None:
     """Draw robust train and test accuracy over steps: a column per teacher, a line per share of unlearnable samples.
 
     Lines are means over seeds of the moving average over three evaluations, bands reach from the lowest to the highest.
@@ -42,7 +42,7 @@ def draw_accuracies(simulation: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_responses(simulation: dict[str, Any], path: Path) -> None:
+def draw_responses(simulation: dict[str, Any], path: str | Path) -> None:
     """Draw the largest responses of any filter to signal and noise over steps, a column per teacher.
 
     The share of unlearnable samples is the largest of the simulation's grid. Once the attackable response reaches the

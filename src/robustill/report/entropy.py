@@ -14,7 +14,7 @@ _KINDS = {
 }
 
 
-def draw_entropy(simulation: dict[str, Any], path: Path) -> None:
+def draw_entropy(simulation: dict[str, Any], path: str | Path) -> None:
     """Draw final robust test accuracy over the teacher's entropy on unlearnable samples, a mark per teacher.
 
     Marks are means over seeds, lines reach from the lowest to the highest; numbers are margins.

@@ -13,7 +13,7 @@ _MARKERS = "osD^v<>pP*hX"
 _PANELS = {"last": "robust accuracy, last epoch, %", "gap": "best less last, points"}
 
 
-def draw_foretold(teachers: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def draw_foretold(teachers: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
     """Draw each teacher's students: mean and standard deviation over seeds.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 from robustill.report.figure import save_figure
 
 
-def draw_landscape(landscape: dict[str, Any], path: Path) -> None:
+def draw_landscape(landscape: dict[str, Any], path: str | Path) -> None:
     """Draw loss, rise of the loss and robust accuracy along random directions, a line per run.
 
     Lines are means over directions, bands reach from the lowest to the highest.
@@ -40,7 +40,7 @@ def draw_landscape(landscape: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_plane(landscape: dict[str, Any], path: Path) -> None:
+def draw_plane(landscape: dict[str, Any], path: str | Path) -> None:
     """Draw the rise of the loss in the plane of the first two directions, a panel per run with the same levels.
 
     Args:

@@ -10,7 +10,7 @@ from robustill.report.figure import save_figure
 _WRONG, _RIGHT, _BETWEEN = "C3", "C0", "0.7"
 
 
-def draw_learnability(summary: dict[str, Any], path: Path) -> None:
+def draw_learnability(summary: dict[str, Any], path: str | Path) -> None:
     """Draw how many references are right on an image, the sizes of both sets by number of references, and the classes.
 
     Args:
@@ -60,7 +60,7 @@ def _draw_classes(axes: Any, classes: list[dict[str, Any]]) -> None:
     axes.invert_yaxis()
 
 
-def draw_examples(picture: dict[str, Any], path: Path) -> None:
+def draw_examples(picture: dict[str, Any], path: str | Path) -> None:
     """Draw the least and the most learnable images, with their labels and what the references see instead.
 
     Args:

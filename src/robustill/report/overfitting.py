@@ -14,7 +14,7 @@ _TRAIN = {
 }
 
 
-def draw_overfitting(overfitting: dict[str, Any], path: Path) -> None:
+def draw_overfitting(overfitting: dict[str, Any], path: str | Path) -> None:
     """Draw robust accuracy over epochs with the gap between the best and the last; dashed: clean accuracy.
 
     Args:

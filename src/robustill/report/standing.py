@@ -45,7 +45,7 @@ class Standing:
     interval: Sequence[float] | None = None
 
 
-def draw_standing(rows: Sequence[Standing], path: Path, *, attack: str, base: str | None = None) -> None:
+def draw_standing(rows: Sequence[Standing], path: str | Path, *, attack: str, base: str | None = None) -> None:
     """Draw a line per row: clean accuracy, accuracy under attack, and the paired difference with its interval.
 
     Args:
@@ -78,7 +78,7 @@ def draw_standing(rows: Sequence[Standing], path: Path, *, attack: str, base: st
     save_figure(figure, path)
 
 
-def draw_claims(claims: Sequence[Mapping[str, object]], path: Path) -> None:
+def draw_claims(claims: Sequence[Mapping[str, object]], path: str | Path) -> None:
     """Draw a line per claim: what was measured, as a share of what would count, towards the right as claimed.
 
     Args:

@@ -15,7 +15,7 @@ _SURFACES = {
 }
 
 
-def draw_teachers(ranking: dict[str, Any], path: Path) -> None:
+def draw_teachers(ranking: dict[str, Any], path: str | Path) -> None:
     """Draw the entropy on the unlearnable set on three surfaces, that on the learnable one, and what gates said.
 
     Args:

@@ -11,7 +11,7 @@ _STYLES = ("-", "--", ":", "-.")
 Lines = Mapping[tuple[str, str, int], Sequence[tuple[float, float]]]
 
 
-def draw_terms(lines: Lines, panels: Sequence[Sequence[str]], path: Path) -> None:
+def draw_terms(lines: Lines, panels: Sequence[Sequence[str]], path: str | Path) -> None:
     """Draw a panel for each group of terms: a colour per run, a style per term, a line per seed.
 
     Args:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_target(
-    target: str,
+    target: str | Path,
     *,
     attacks: str | None = None,
     data: str | None = None,
@@ -38,7 +38,7 @@ def evaluate_target(
     threads: int | None = None,
     processes: int | None = None,
     device: str = "auto",
-    out: Path | None = None,
+    out: str | Path | None = None,
 ) -> Evaluation:
     """Evaluate a run folder or any model source; what is left out comes from the run's recipe.
 
@@ -81,6 +81,7 @@ def evaluate_target(
     from robustill.training.device import cpu_threads, find_device
 
     place, folder = find_device(device), Path(target)
+    out = None if out is None else Path(out)
     # Binds this process to a GPU of its own where several were launched.
     part(place)
     check_source(target)
@@ -90,7 +91,7 @@ def evaluate_target(
             f"{target} is not a run folder, so nothing says which data and radius", "give --data and --eps"
         )
     found = run_data(recipe, data, root)
-    source = str(folder / "student_last.safetensors") if last and folder.is_dir() else target
+    source = folder / "student_last.safetensors" if last and folder.is_dir() else target
     model, surrogate = (
         None if name is None else load_model(name, num_classes=found.num_classes, shape=found.shape)
         for name in (source, transfer_from)

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 _STUDENT, _GALLERY = "student.safetensors", "gallery.json"
 
 
-def write_gallery(folder: Path) -> str | None:
+def write_gallery(folder: str | Path) -> str | None:
     """Write `gallery.json` of a run folder, for its report; return why there is none, or None.
 
     What is there already is kept if it is of the same weights, radius and teachers.
 
-    >>> write_gallery(Path("no-run"))
+    >>> write_gallery("no-run")
     'there is no recipe.toml or no student.safetensors'
     """
     from robustill.evaluation.gallery import gallery
     from robustill.models import file_digest, load_model
 
+    folder = Path(folder)
     if not all((folder / name).is_file() for name in ("recipe.toml", _STUDENT)):
         return f"there is no recipe.toml or no {_STUDENT}"
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run_recipe(
-    recipe: Recipe, folder: Path, *, resume: bool = False, progress: bool = True, track: Sequence[str] = ()
+    recipe: Recipe, folder: str | Path, *, resume: bool = False, progress: bool = True, track: Sequence[str] = ()
 ) -> TrainResult:
     """Train `recipe` into `folder`, which gets `recipe.toml` with every default written out; `track` as in `train`.
 
@@ -30,13 +30,14 @@ def run_recipe(
     >>> import tempfile
     >>> recipe = load_recipe("digits_standard_cnn-small", ["training.epochs=1", "data.limit=300"])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     result = run_recipe(recipe, Path(folder), progress=False)
+    ...     result = run_recipe(recipe, folder, progress=False)
     ...     sorted(path.name for path in Path(folder).glob("student*"))
     ['student.safetensors', 'student_last.safetensors']
     """
     from robustill.training.checkpoint import has_checkpoint
     from robustill.training.lock import hold
 
+    folder = Path(folder)
     if resume and not has_checkpoint(folder):
         raise CheckpointError(f"no checkpoint in {folder}", "start the run without --resume")
     with hold(folder):

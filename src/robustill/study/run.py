@@ -202,11 +202,11 @@ class Study:
 def open_study(
     source: str | Path,
     *,
-    out: Path | None = None,
-    cells: Path | None = None,
+    out: str | Path | None = None,
+    cells: str | Path | None = None,
     changes: Sequence[str] = (),
-    allowed: Sequence[Path] = (),
-    beside: Path | None = None,
+    allowed: Sequence[str | Path] = (),
+    beside: str | Path | None = None,
 ) -> Study:
     """Read a study and expand it; nothing is run or written.
 
@@ -226,17 +226,18 @@ def open_study(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "two.toml")
     ...     _ = file.write_text('runs.plain.recipe = "digits_standard_cnn-small"')
-    ...     study = open_study(file, out=Path(folder, "out"))
+    ...     study = open_study(file, out=f"{folder}/out")
     ...     print(type(study).__name__, study.table.seeds)
     Study 3
     """
     table = load_study(source, changes)
-    folder = out if out is not None else Path("runs") / table.name
+    folder = Path(out) if out is not None else Path("runs") / table.name
     other = _name_in(folder)
     if other is not None and other != table.name:
         raise RobustillError(f"{folder} holds the study {other!r}, not {table.name!r}", "choose another --out")
-    place = Place(Path(source).parent, tuple(allowed))
-    return Study(table, Cells(table, place), Store(cells if cells is not None else folder / "cells"), folder, beside)
+    place = Place(Path(source).parent, tuple(map(Path, allowed)))
+    store = Store(Path(cells) if cells is not None else folder / "cells")
+    return Study(table, Cells(table, place), store, folder, None if beside is None else Path(beside))
 
 
 def _all_needs(cell: Cell) -> list[Cell]:

@@ -48,8 +48,8 @@ def check_saved(student: nn.Module) -> None:
     if not can_be_saved(student):
         raise ModelError(
             f"student: {type(student).__name__} was not made by build_model, so out=... could not hold its file",
-            "build it by build_model, and load weights of other code by load_foreign; or train without out, and save "
-            "its state_dict yourself",
+            "make it a Classifier with a name in robustill.models.MODELS (see the how-to page on your own network); or "
+            "train without out, and save its state_dict yourself",
         )
 
 

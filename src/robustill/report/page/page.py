@@ -94,7 +94,7 @@ def build_page(folders: Sequence[str | Path], notes: Mapping[Path, Sequence[str]
     return _one(runs[0]) if len(runs) == 1 else _several(runs, beside)
 
 
-def write_page(page: Page, path: Path, *, markdown: bool = False) -> list[Path]:
+def write_page(page: Page, path: str | Path, *, markdown: bool = False) -> list[Path]:
     """Write the page as HTML, and beside it with the ending .md as Markdown; return the files.
 
     Raises:
@@ -106,10 +106,11 @@ def write_page(page: Page, path: Path, *, markdown: bool = False) -> list[Path]:
     >>> line = {"kind": "epoch", "epoch": 0, "loss": 1.5, "validation": {"clean": 0.75, "robust": 0.5}}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "metrics.jsonl").write_text(json.dumps(line))
-    ...     files = write_page(build_page([folder]), Path(folder, "report.html"), markdown=True)
+    ...     files = write_page(build_page([folder]), f"{folder}/report.html", markdown=True)
     ...     print([file.name for file in files])
     ['report.html', 'report.md']
     """
+    path = Path(path)
     make_folder(path.parent)
     files = {path: page.to_html()} | ({path.with_suffix(".md"): page.to_markdown()} if markdown else {})
     for each, text in files.items():

@@ -1,0 +1,66 @@
+"""A network of one's own that has a name is built, written, read, refused and shown like those of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustill.errors import ModelError
+from robustill.models import MODELS, Classifier, build_model, load_model, save_model
+
+
+class Flat(Classifier):
+    """Two linear layers."""
+
+    def __init__(self, num_classes: int, shape: tuple[int, int, int], *, width: int) -> None:
+        super().__init__()
+        size = shape[0] * shape[1] * shape[2]
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(size, width), nn.ReLU(), nn.Linear(width, num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(self.normalize(x))
+        return logits
+
+
+def flat(num_classes: int, shape: tuple[int, int, int], *, width: int = 8) -> Flat:
+    return Flat(num_classes, shape, width=width)
+
+
+@pytest.fixture
+def named() -> Iterator[None]:
+    MODELS["flat"] = flat
+    yield
+    MODELS.pop("flat", None)
+
+
+@pytest.mark.usefixtures("named")
+def test_it_is_written_and_read(tmp_path: Path) -> None:
+    model = build_model("flat", num_classes=3, shape=(1, 2, 2), mean=[0.25], std=[0.5], width=5)
+    save_model(model, tmp_path / "flat.safetensors")
+    again = load_model(tmp_path / "flat.safetensors")
+    assert isinstance(again, Flat)
+    assert again.spec == model.spec
+    x = torch.rand(4, 1, 2, 2)
+    assert torch.equal(again(x), model(x))
+    torch.save(model.state_dict(), tmp_path / "flat.pt")
+    foreign = load_model(f"flat@{tmp_path / 'flat.pt'}", shape=(1, 2, 2), mean=[0.25], std=[0.5], width=5)
+    assert torch.equal(foreign(x), model(x))
+
+
+@pytest.mark.usefixtures("named")
+def test_a_file_is_refused_where_its_name_is_not_known(tmp_path: Path) -> None:
+    save_model(build_model("flat", num_classes=3, shape=(1, 2, 2)), tmp_path / "flat.safetensors")
+    del MODELS["flat"]
+    with pytest.raises(ModelError, match="holds a network 'flat', which is not known here") as caught:
+        load_model(tmp_path / "flat.safetensors")
+    assert "is put into robustill.models.MODELS" in str(caught.value.hint)
+
+
+def test_a_function_that_makes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "plain", lambda num_classes, shape: nn.Flatten())  # type: ignore[arg-type, return-value]
+    with pytest.raises(ModelError, match=r"MODELS\['plain'\] made a Flatten, which is no Classifier"):
+        build_model("plain", num_classes=2)
