@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustill.errors import InputError
 
@@ -46,6 +46,27 @@ def _hint(low: float, high: float) -> str:
     if low < 0:
         return "they look normalised already: pass plain images, the model normalises inside (mean=, std=)"
     return "scale them to [0, 1]"
+
+
+def check_kind(name: str, value: object, kind: type, hint: str) -> None:
+    """Check that what was given as `name` is a `kind`, before something inside fails on it.
+
+    Raises:
+        InputError: It is something else; `hint` says how to get one, with the value in place of `{}`.
+    """
+    if not isinstance(value, kind):
+        shown = f"the text {value[:100]!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+        given = repr(value[:100]) if isinstance(value, str) else "..."
+        raise InputError(f"{name} is {shown}, not a {kind.__name__}", hint.format(given))
+
+
+def check_network_kind(name: str, value: object) -> None:
+    """Check that what was given as `name` is a PyTorch module.
+
+    Raises:
+        InputError: It is something else, such as the name of a model.
+    """
+    check_kind(name, value, nn.Module, "load it: robustill.load_model({})")
 
 
 def check_labels(y: Tensor, num_classes: int, size: int | None = None) -> None:

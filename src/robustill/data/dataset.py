@@ -17,6 +17,7 @@ from robustill.data.partition import make_splits
 from robustill.data.sources import RawData, Shape
 from robustill.data.splits import Split, TensorSplit, batches_of, to_unit
 from robustill.errors import DataError, InputError
+from robustill.inputs import check_kind
 
 _DIGEST_IMAGES = 64
 
@@ -226,3 +227,12 @@ class Data:
         test_source = array_source(*test, f"{name}, test set", names)
         raw = RawData(name, "arrays", source, test_source, names)
         return cls(name, names, *make_splits(raw, validation=validation, seed=seed, stream=False), augment=augment)
+
+
+def check_data(data: object) -> None:
+    """Check that something is a `Data`, and not its name or a loader.
+
+    Raises:
+        InputError: It is something else.
+    """
+    check_kind("data", data, Data, "load it: robustill.load_data({}); for arrays, robustill.data.Data.from_arrays")

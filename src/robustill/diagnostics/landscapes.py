@@ -21,7 +21,7 @@ from robustill.errors import DataError, InputError, nearest
 from robustill.evaluation.subset import balanced
 from robustill.models import model_digest
 from robustill.progress import bar
-from robustill.training.networks import check_network
+from robustill.training.networks import check_given, check_network
 from robustill.writing import make_folder, write_whole
 
 _FORMAT = "robustill-landscape/1"
@@ -98,6 +98,7 @@ def landscape(
     >>> len(found["runs"]["net"]["curves"])
     2
     """
+    check_given(data, networks)
     _check(networks, points, plane, directions, radius, adversary)
     attack = PGD(eps=eps, step_size=eps / 4 if eps else 1.0, steps=steps, norm=norm)
     x, y = _examples(data, split, images, seed)

@@ -22,6 +22,7 @@ from robustill.evaluation.view import Precision
 from robustill.models import model_digest
 from robustill.training.device import cpu_threads
 from robustill.training.lock import hold
+from robustill.training.networks import check_given
 
 
 def evaluate(
@@ -72,7 +73,8 @@ def evaluate(
         progress: Show a bar with an ETA per attack, and what AutoAttack will cost.
 
     Raises:
-        InputError: An unknown attack, split or precision, an impossible radius, batch size or number of images.
+        InputError: An unknown attack, split or precision, an impossible radius, batch size or number of images, or
+            something else than a network and data.
         CheckpointError: Another process is evaluating into `out`.
         WriteError: `out` cannot be written, or the disk is full; what was saved before is intact.
         ModelError: A model does not fit the data, or gives probabilities.
@@ -87,6 +89,9 @@ def evaluate(
     >>> found.accuracy("fgsm") <= found.accuracy("clean")
     True
     """
+    check_given(data, {"model": model} | ({} if transfer_from is None else {"transfer_from": transfer_from}))
+    if isinstance(attacks, str):
+        raise InputError(f"attacks is the text {attacks!r}", f"write a list of names: attacks={attacks.split(',')!r}")
     request = Request(
         eps, norm, tuple(dict.fromkeys(attacks)), split, images, tuple(eps_grid), precision, batch_size, seed,
         Path(out) if out is not None else None,

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustill.inputs import check_network_kind
+
 # As many inputs as a method shows its teacher per batch: x, x', and points ahead of and behind them.
 _REMEMBERED = 4
 
@@ -36,6 +38,7 @@ class Frozen(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        check_network_kind("a frozen network", network)
         network = network.network if isinstance(network, Frozen) else network
         # A module assigned as an attribute would be registered; inside a tuple it is not.
         self._held = (network.eval().requires_grad_(False),)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from robustill.data import Data
+from robustill.data.dataset import check_data
 from robustill.data.stream import reader_failures
-from robustill.errors import InputError, nearest
+from robustill.inputs import check_kind, check_network_kind
 from robustill.methods.base import Method
 from robustill.progress import bar
 from robustill.training.checkpoint import settings_then
@@ -21,7 +22,7 @@ from robustill.training.lock import hold
 from robustill.training.result import TrainResult
 from robustill.training.resume import check_new
 from robustill.training.run import Run
-from robustill.training.settings import Settings
+from robustill.training.settings import Settings, changed
 from robustill.training.track import Live, check_trackers
 
 
@@ -53,7 +54,7 @@ def train(
         **changes: Fields of `Settings` to replace, such as `epochs=20`.
 
     Raises:
-        InputError: No such setting, or no such tracker.
+        InputError: No such setting or tracker, an impossible value, or something else than a method and data.
         MissingExtraError: A tracker's package is not installed.
         CheckpointError: `out` holds a run, or the rest of one, and `resume` is false, its checkpoint is of another
             run, or another process is training into it.
@@ -72,9 +73,10 @@ def train(
     >>> len(result.history), sorted(result.best)
     (1, ['clean', 'epoch', 'metric'])
     """
-    for name in changes.keys() - Settings.model_fields.keys():
-        raise InputError(f"there is no setting {name!r}", nearest(name, Settings.model_fields))
-    settings = Settings.model_validate({**(settings or Settings()).model_dump(), **changes})
+    check_kind("method", method, Method, "make one around networks, such as robustill.methods.RSLAD(student, teacher)")
+    check_network_kind("method.student", method.student)
+    check_data(data)
+    settings = changed(settings, changes)
     folder = Path(out) if out is not None else None
     track = (track,) if isinstance(track, str) else track
     check_trackers(track, folder)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from robustill.attacks import eval_mode
 from robustill.data import Data
+from robustill.data.dataset import check_data
 from robustill.errors import ModelError
+from robustill.inputs import check_network_kind
 from robustill.methods.base import Method
 from robustill.methods.card import networks as network_names
 from robustill.methods.wrapper import Wrapper
@@ -49,6 +53,17 @@ def teacher_digests(method: Method) -> dict[str, str]:
     return {name: model_digest(teacher.network) for name, teacher in teachers(method).items()}
 
 
+def check_given(data: object, networks: Mapping[str, object]) -> None:
+    """Check that what a function was given is data and networks, by the names of its arguments.
+
+    Raises:
+        InputError: Something else, such as the name of a data set or model.
+    """
+    check_data(data)
+    for name, network in networks.items():
+        check_network_kind(name, network)
+
+
 def check_networks(method: Method, data: Data, device: torch.device) -> None:
     """Run the student and every teacher on two training images and check their logits.
 
@@ -75,6 +90,13 @@ def check_network(name: str, network: nn.Module, x: Tensor, data: Data) -> None:
         raise ModelError(f"{name}: {error.message}", error.hint) from error
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
+        kinds = {p.dtype for p in network.parameters() if p.is_floating_point()} - {x.dtype}
+        if kinds:
+            found = ", ".join(sorted(map(str, kinds)))
+            raise ModelError(
+                f"{name} has weights in {found}, but the images are {x.dtype}: {reason}",
+                "convert it before: network.float()",
+            ) from error
         shape = "x".join(map(str, data.shape))
         raise ModelError(
             f"{name} cannot take images of {shape} from {data.name}: {reason}",

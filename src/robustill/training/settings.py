@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from robustill.errors import InputError, nearest
 
 
 def as_number(value: Any) -> Any:
@@ -179,3 +182,19 @@ class Settings(Table):
     awp: AWPSettings = AWPSettings()
     selection: SelectionSettings = SelectionSettings()
     overfitting: OverfittingSettings = OverfittingSettings()
+
+
+def changed(settings: Settings | None, changes: Mapping[str, Any]) -> Settings:
+    """Return `settings`, or all defaults, with some fields replaced.
+
+    Raises:
+        InputError: There is no such setting, or a value is impossible.
+    """
+    for name in changes.keys() - Settings.model_fields.keys():
+        raise InputError(f"there is no setting {name!r}", nearest(name, Settings.model_fields))
+    try:
+        return Settings.model_validate({**(settings or Settings()).model_dump(), **changes})
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        said = [f"{'.'.join(map(str, each['loc']))} = {each['input']!r}: {each['msg']}" for each in found]
+        raise InputError("; ".join(said), "robustill.training.Settings lists the settings and their ranges") from error

@@ -28,6 +28,7 @@ from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import check_boundable, subject
 from robustill.errors import InputError
 from robustill.training.lock import hold
+from robustill.training.networks import check_given
 from robustill.writing import write_json
 
 
@@ -100,6 +101,7 @@ def calibrate(
     >>> bool((found.calibration.lower <= found.calibration.upper)[:, found.chosen()].all())
     True
     """
+    check_given(data, {"student": student, "teacher": teacher})
     radii = check_radii(eps, norm, data.shape[0] * data.shape[1] * data.shape[2])
     check_choice("bounds", bounds, BOUNDS)
     check_choice("points", points, POINTS)

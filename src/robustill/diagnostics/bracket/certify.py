@@ -22,6 +22,7 @@ from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import Subject, check_boundable, subject
 from robustill.errors import InputError
 from robustill.training.lock import hold
+from robustill.training.networks import check_given
 from robustill.writing import write_json
 
 
@@ -86,6 +87,7 @@ def certify(
     >>> bool((found.certified <= found.stands).all())
     True
     """
+    check_given(data, {"model": model})
     radii = check_radii(eps, norm, data.shape[0] * data.shape[1] * data.shape[2])
     check_choice("bounds", bounds, BOUNDS)
     check_counts(steps=steps, restarts=restarts, batch_size=batch_size, samples=samples)

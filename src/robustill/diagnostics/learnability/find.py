@@ -25,6 +25,7 @@ from robustill.evaluation.shards import gather, is_first, part
 from robustill.evaluation.view import Precision
 from robustill.losses import probabilities
 from robustill.models import model_digest
+from robustill.training.networks import check_given
 
 PEAK = "best robust accuracy on the validation split"
 
@@ -84,6 +85,7 @@ def unlearnable(
     >>> found.score.shape, int(found.score.max()) <= 2
     (torch.Size([54]), True)
     """
+    check_given(data, {**references, **(teachers or {})})
     if not references:
         raise InputError("there are no reference models", "give at least one, of the student's architecture")
     request = Request(eps, norm, (attack,), "train", images, (), precision, batch_size, seed, None)

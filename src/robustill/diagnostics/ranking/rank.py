@@ -20,7 +20,7 @@ from robustill.diagnostics.ranking.surfaces import SURFACES, Examples, answers
 from robustill.errors import DataError, InputError, nearest
 from robustill.evaluation.subset import balanced
 from robustill.models import model_digest
-from robustill.training.networks import check_network
+from robustill.training.networks import check_given, check_network
 
 _TEST_IMAGES = 1000
 
@@ -93,6 +93,7 @@ def rank_teachers(
     >>> sorted(each.name for each in ranking.reports)
     ['a', 'b']
     """
+    check_given(data, {**teachers, "student": student})
     check_choices(criterion, surface, temperature, estimator)
     if not teachers:
         raise InputError("there are no teachers to rank", "name at least one")
