@@ -24,6 +24,7 @@ from robustill.training.resume import check_new
 from robustill.training.run import Run
 from robustill.training.settings import Settings, changed
 from robustill.training.track import Live, check_trackers
+from robustill.training.unreached import tell_unreached
 
 
 def train(
@@ -97,6 +98,8 @@ def _train(
         run.restore()
     elif out is not None:
         run.processes.once(lambda: check_new(out))
+    if run.processes.first:
+        tell_unreached(settings, run.values)
     steps = data.steps_per_epoch(settings.batch_size)
     show = progress and run.processes.first
     label = f"{type(method).__name__} on {data.name}"

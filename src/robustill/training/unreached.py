@@ -1,0 +1,44 @@
+"""Settings that name an epoch after the last one: they are allowed, and never act in silence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from robustill.training.settings import ScheduleSettings, Settings
+
+
+def tell_unreached(settings: Settings, arguments: Mapping[str, Any]) -> None:
+    """Say which of `settings`, and of the method's `arguments`, begin after the last epoch."""
+    found = list(unreached(settings, arguments))
+    if found:
+        count = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
+        sys.stderr.write(f"note: never reached in {count}: {', '.join(found)}\n")
+
+
+def unreached(settings: Settings, arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yield settings, as `key = value`, whose 0-based epoch does not come in `settings.epochs`.
+
+    >>> list(unreached(Settings(epochs=3, average={"name": "swa", "start": 3}), {"begin": 60, "alpha": 9.0}))
+    ['average.start = 3', 'begin = 60']
+    """
+    if settings.average.name != "none" and settings.average.start >= settings.epochs:
+        yield f"average.start = {settings.average.start}"
+    if settings.awp.gamma > 0 and settings.awp.warmup >= settings.epochs:
+        yield f"awp.warmup = {settings.awp.warmup}"
+    yield from _of_schedule(settings.schedule, "", settings.epochs)
+    for name, guide in settings.guides.items():
+        if guide.schedule is not None:
+            yield from _of_schedule(guide.schedule, f"guides.{name}.", settings.epochs)
+    for name, value in arguments.items():
+        if name.rpartition(".")[2] == "begin" and isinstance(value, int | float) and value >= settings.epochs:
+            yield f"{name} = {value}"
+
+
+def _of_schedule(schedule: ScheduleSettings, path: str, epochs: int) -> Iterator[str]:
+    late = [f"{each:g}" for each in schedule.milestones if each >= epochs]
+    if schedule.name == "piecewise" and late:
+        yield f"{path}schedule.milestones {', '.join(late)}"
+    if schedule.name == "cosine" and schedule.start >= epochs:
+        yield f"{path}schedule.start = {schedule.start:g}"

@@ -1,0 +1,62 @@
+"""Settings that begin after the last epoch are told of, and those that act are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from robustill.attacks import PGD
+from robustill.data import load_data
+from robustill.methods import ARD, IAD, Soften
+from robustill.models import build_model
+from robustill.recipe import load_recipe, shipped_recipes
+from robustill.training import Settings, train
+from robustill.training.hyperparameters import hyperparameters
+from robustill.training.unreached import unreached
+
+ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, []),
+        ({"average": {"name": "ema", "start": 4}}, []),
+        ({"average": {"name": "ema", "start": 5}}, ["average.start = 5"]),
+        ({"average": {"start": 5}}, []),
+        ({"awp": {"gamma": 0.01, "warmup": 4}}, []),
+        ({"awp": {"gamma": 0.01, "warmup": 5}}, ["awp.warmup = 5"]),
+        ({"awp": {"warmup": 5}}, []),
+        ({"schedule": {"milestones": [2, 4]}}, []),
+        ({"schedule": {"milestones": [2, 5, 7.5]}}, ["schedule.milestones 5, 7.5"]),
+        ({"schedule": {"name": "cosine", "milestones": [5]}}, []),
+        ({"schedule": {"name": "cosine", "start": 5}}, ["schedule.start = 5"]),
+        ({"schedule": {"name": "piecewise", "start": 5}}, []),
+        (
+            {"guides": {"peer": {"schedule": {"name": "cosine", "start": 6}}}},
+            ["guides.peer.schedule.start = 6"],
+        ),
+    ],
+    ids=str,
+)
+def test_of_settings(changes: dict[str, Any], told: list[str]) -> None:
+    assert list(unreached(Settings.model_validate({"epochs": 5, **changes}), {})) == told
+
+
+def test_of_methods_also_inside_wrappers(capsys: pytest.CaptureFixture[str]) -> None:
+    data = load_data("digits", limit=40)
+    student, teacher = (build_model("cnn_small", num_classes=10, shape=data.shape) for _ in range(2))
+    method = Soften(IAD(student, teacher, begin=1, attack=ATTACK))
+    assert list(unreached(Settings(epochs=1), hyperparameters(method))) == ["base.begin = 1"]
+    assert list(unreached(Settings(epochs=2), hyperparameters(method))) == []
+    train(IAD(student, teacher, attack=ATTACK), data, epochs=1, progress=False)
+    assert "note: never reached in 1 epoch: begin = 60\n" in capsys.readouterr().err
+    train(ARD(student, teacher, attack=ATTACK), data, epochs=1, progress=False)
+    assert "never reached" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_nothing_that_a_shipped_recipe_says_comes_too_late(name: str) -> None:
+    recipe = load_recipe(name)
+    assert list(unreached(recipe.training, recipe.method.model_extra or {})) == []
