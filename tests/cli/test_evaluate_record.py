@@ -35,7 +35,7 @@ def read(folder: Path) -> dict[str, Any]:
     [
         (["--images", 20], "test-Linf-0.15-20-images"),
         (["--eps", 0.05, "--images", 80], "test-Linf-0.05-80-images"),
-        (["--norm", "L2", "--images", 80], "test-L2-0.15-80-images"),
+        (["--norm", "L2", "--eps", 0.5, "--images", 80], "test-L2-0.5-80-images"),
         (["--split", "validation", "--images", 80], "validation-Linf-0.15-80-images"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

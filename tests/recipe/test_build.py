@@ -16,6 +16,8 @@ from robustill.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shi
 from robustill.training import Settings
 from tests.recipe.tables import PLAIN, teacher, with_key, write
 
+SHORT = '[data]\nname="digits"\n[student]\narchitecture="cnn_small"\n[method]\nname="pgd_at"\n'
+
 
 def test_a_fraction_reaches_the_method(tmp_path: Path) -> None:
     teacher(tmp_path / "t.safetensors")
@@ -89,8 +91,7 @@ def test_normalize_takes_the_statistics_of_the_training_images() -> None:
     ],
 )
 def test_the_radius_of_evaluation(changes: list[str], eps: float, tmp_path: Path) -> None:
-    text = '[data]\nname="digits"\n[student]\narchitecture="cnn_small"\n[method]\nname="pgd_at"\n'
-    assert load_recipe(write(tmp_path, text), changes).eps() == eps
+    assert load_recipe(write(tmp_path, SHORT), changes).eps() == eps
 
 
 def test_a_method_without_attack_needs_a_radius() -> None:
@@ -135,3 +136,38 @@ def test_the_data_table_changes_the_augmentation() -> None:
     recipe = load_recipe("digits_pgd-at_cnn-small", ["data.crop=1", "data.flip=true"])
     assert recipe.data_set().augment == Augment(crop=1, flip=True)
     assert load_recipe("digits_pgd-at_cnn-small").data_set().augment == Augment()
+
+
+@pytest.mark.parametrize(
+    ("changes", "norm", "eps"),
+    [
+        (["attack.norm=L2", "attack.eps=0.5"], "L2", 0.5),
+        (["attack.norm=L2", "attack.eps=0.5", "evaluation.norm=Linf", "evaluation.eps=0.1"], "Linf", 0.1),
+        (["attack.norm=L2", "attack.eps=0.5", "evaluation.eps=0.25"], "L2", 0.25),
+        ([], "Linf", 8 / 255),
+    ],
+    ids=str,
+)
+def test_evaluation_has_the_norm_of_the_training_attack(
+    changes: list[str], norm: str, eps: float, tmp_path: Path
+) -> None:
+    recipe = load_recipe(write(tmp_path, SHORT), changes)
+    assert (recipe.norm(), recipe.eps(), recipe.eps(norm)) == (norm, eps, eps)
+    assert parse_recipe(tomllib.loads(recipe.to_toml())).norm() == norm
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "own"),
+    [
+        ([], "L2", "Linf"),
+        (["evaluation.eps=0.1"], "L2", "Linf"),
+        (["attack.norm=L2", "attack.eps=0.5"], "Linf", "L2"),
+        (["attack.norm=L2", "attack.eps=0.5", "evaluation.norm=Linf"], None, "L2"),
+    ],
+    ids=str,
+)
+def test_a_radius_says_nothing_of_another_norm(changes: list[str], asked: str | None, own: str, tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, SHORT), changes)
+    with pytest.raises(RecipeError, match=f"is one of {own}, and says nothing of") as told:
+        recipe.eps(asked)
+    assert told.value.hint == "give --eps, or set evaluation.eps"

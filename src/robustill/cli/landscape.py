@@ -37,7 +37,7 @@ def landscape(
     eps: Annotated[
         str | None, typer.Option(help="Radius of the attack, e.g. 8/255; the runs' own when left out.")
     ] = None,
-    norm: Annotated[str, typer.Option(help="Linf or L2.")] = "Linf",
+    norm: Annotated[str | None, typer.Option(help="Linf or L2; the runs' own when left out.")] = None,
     steps: Annotated[int, typer.Option(help="PGD steps, each a quarter of eps.")] = 10,
     adversary: Annotated[
         str,
@@ -79,10 +79,9 @@ def landscape(
 
     if figures not in _FORMATS:
         raise InputError(f"there is no figure format {figures!r}", nearest(figures, _FORMATS))
-    if norm not in ("Linf", "L2"):
-        raise InputError(f"unknown norm {norm!r}", "choose Linf or L2")
     recipes = {run: _recipe(run) for run in runs}
-    found, radius_of_attack = _data(recipes, data, root), _eps(recipes, eps)
+    norm = _norm(recipes, norm)
+    found, radius_of_attack = _data(recipes, data, root), _eps(recipes, eps, norm)
     place, names = find_device(device), _names(runs)
     networks = {
         names[run]: load_model(_source(run, last), num_classes=found.num_classes, shape=found.shape).to(place)
@@ -152,10 +151,21 @@ def _data(recipes: dict[str, Recipe | None], data: str | None, root: str | None)
     return recipe.data_set(**changes)
 
 
-def _eps(recipes: dict[str, Recipe | None], eps: str | None) -> float:
+def _norm(recipes: dict[str, Recipe | None], norm: str | None) -> str:
+    known = {run: recipe.norm() for run, recipe in recipes.items() if recipe is not None}
+    if norm is None and len(set(known.values())) > 1:
+        what = ", ".join(f"{run}: {own}" for run, own in known.items())
+        raise InputError(f"these runs are attacked in different norms ({what})", "give --norm and --eps")
+    chosen = norm or next(iter(known.values()), "Linf")
+    if chosen not in ("Linf", "L2"):
+        raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
+    return chosen
+
+
+def _eps(recipes: dict[str, Recipe | None], eps: str | None, norm: str) -> float:
     if eps is not None:
         return number("--eps", eps)
-    known = {run: recipe.eps() for run, recipe in recipes.items() if recipe is not None}
+    known = {run: recipe.eps(norm) for run, recipe in recipes.items() if recipe is not None}
     if len(set(known.values())) != 1:
         what = ", ".join(f"{run}: {radius:g}" for run, radius in known.items()) or "none of these is a run"
         raise InputError(f"nothing says at which radius to attack ({what})", "give --eps")

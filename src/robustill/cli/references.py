@@ -177,13 +177,13 @@ def builder(recipe: Recipe, data: Data) -> Any:
 
 
 def _norm(recipe: Recipe) -> Norm:
-    return recipe.attack.norm or recipe.evaluation.norm
+    return recipe.attack.norm or recipe.norm()
 
 
 def _radius(recipe: Recipe, eps: float | None) -> float:
     if eps is not None:
         return eps
     try:
-        return recipe.eps()
+        return recipe.eps(_norm(recipe))
     except RecipeError as error:
         raise InputError("the student's recipe has no radius to attack at", "give --eps, e.g. --eps 8/255") from error

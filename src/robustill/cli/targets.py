@@ -49,6 +49,7 @@ def find_targets(
     from robustill.models import load_model
     from robustill.models.load import check_source
     from robustill.recipe import load_recipe
+    from robustill.runs.evaluate import run_norm
     from robustill.training.device import find_device
 
     place, folder = find_device(device), Path(names[0])
@@ -64,13 +65,13 @@ def find_targets(
     else:
         assert recipe is not None
         found = recipe.data_set(**changes)
+    chosen = run_norm(norm, recipe)
     if eps is not None:
         radii = tuple(number("--eps", each) for each in eps.split(",") if each.strip())
     else:
         assert recipe is not None
-        radii = tuple(recipe.eps() * share for share in _SHARES)
+        radii = tuple(recipe.eps(chosen) * share for share in _SHARES)
     networks = tuple(load_model(name, num_classes=found.num_classes, shape=found.shape).to(place) for name in names)
-    chosen = norm or (recipe.evaluation.norm if recipe is not None else "Linf")
     return Targets(networks, found, radii, chosen, out or (folder if folder.is_dir() else None), place)
 
 

@@ -86,7 +86,8 @@ def export_run(
     model = _model(folder, target, found, last=last)
     run, why_not = _described(folder, model, last) if recipe is not None else (None, ())
     name = printable((run.name if run is not None else "") or _stem(target))
-    radius = eps if eps is not None or recipe is None or measurement is None else recipe.eps()
+    threat = _norm(norm, recipe)
+    radius = eps if eps is not None or recipe is None or measurement is None else recipe.eps(threat)
     again = _named(str(target), run, last, {"data": data, "eps": eps, "norm": norm})
     origin = Origin(
         run, license, _dataset(recipe, data), _options(again, chosen, quantization, calibration, measurement),
@@ -94,7 +95,7 @@ def export_run(
     )  # fmt: skip
     return export_model(
         model, Path(out) if out is not None else folder / "export", formats=chosen, data=found, eps=radius,
-        norm=_norm(norm, recipe), measurement=measurement, quantization=quantization, calibration=calibration,
+        norm=threat, measurement=measurement, quantization=quantization, calibration=calibration,
         name=name, origin=origin, progress=progress,
     )  # fmt: skip
 
@@ -122,7 +123,7 @@ def _model(folder: Path, target: str | Path, data: Data | None, *, last: bool) -
 
 
 def _norm(norm: str | None, recipe: Recipe | None) -> Norm:
-    chosen = norm or (recipe.evaluation.norm if recipe is not None else "Linf")
+    chosen = norm or (recipe.norm() if recipe is not None else "Linf")
     for each in get_args(Norm):
         if each == chosen:
             found: Norm = each

@@ -14,6 +14,7 @@ from robustill.recipe.tables import AttackTable, DataTable, EvaluationTable, Met
 from robustill.training.settings import Settings, Table
 
 if TYPE_CHECKING:
+    from robustill.attacks.threat import Norm
     from robustill.data import Data
     from robustill.methods import Method
 
@@ -76,8 +77,27 @@ class Recipe(Table):
         data.augment.check(data.shape)
         return data
 
-    def eps(self) -> float:
-        """Return the radius of evaluation: its own, else the training attack's, else the method's default."""
+    def norm(self) -> Norm:
+        """Return the norm of evaluation: its own, else the training attack's."""
+        return self.evaluation.norm or self.attack.norm or "Linf"
+
+    def eps(self, norm: str | None = None) -> float:
+        """Return the radius of evaluation: its own, else the training attack's, else the method's default.
+
+        Raises:
+            RecipeError: There is none, or it is one of another norm than `norm`, which is evaluation's when None.
+        """
+        norm = norm or self.norm()
+        trained = self.attack.norm or "Linf"
+        radius, own = self._eps(), self.norm() if self.evaluation.eps is not None else trained
+        if norm != own:
+            raise RecipeError(
+                f"the radius {radius:.4g} of this recipe is one of {own}, and says nothing of {norm}",
+                "give --eps, or set evaluation.eps",
+            )
+        return radius
+
+    def _eps(self) -> float:
         if self.evaluation.eps is not None:
             return self.evaluation.eps
         if self.attack.eps is not None:

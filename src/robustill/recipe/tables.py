@@ -70,5 +70,5 @@ class EvaluationTable(Table):
     """What `robustill evaluate RUN` does unless told otherwise."""
 
     eps: Number | None = Field(default=None, ge=0, description="radius; the training attack's when left out")
-    norm: Literal["Linf", "L2"] = "Linf"
+    norm: Literal["Linf", "L2"] | None = Field(default=None, description="the training attack's when left out")
     attacks: tuple[str, ...] = ("fgsm", "pgd20", "cw")

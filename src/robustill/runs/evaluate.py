@@ -98,7 +98,8 @@ def evaluate_target(
     )
     assert model is not None
     names = _attacks(attacks, recipe)
-    radius, chosen = eps if eps is not None else _recipe_eps(recipe), run_norm(norm, recipe)
+    chosen = run_norm(norm, recipe)
+    radius = eps if eps is not None else _recipe_eps(recipe, chosen)
     if out is None and folder.is_dir():
         asked = Request(radius, chosen, names, split, images, (), precision, batch_size, seed, None)  # type: ignore[arg-type]
         own = folder / "last" if last else folder
@@ -142,15 +143,15 @@ def run_data(recipe: Recipe | None, data: str | None = None, root: str | None = 
     return recipe.data_set(**changes)
 
 
-def _recipe_eps(recipe: Recipe | None) -> float:
+def _recipe_eps(recipe: Recipe | None, norm: str) -> float:
     if recipe is None:
         raise RecipeError("no radius", "give --eps")
-    return recipe.eps()
+    return recipe.eps(norm)
 
 
 def run_norm(norm: str | None, recipe: Recipe | None) -> str:
     """Return the norm that is named, or else the recipe's."""
-    chosen = norm or (recipe.evaluation.norm if recipe is not None else "Linf")
+    chosen = norm or (recipe.norm() if recipe is not None else "Linf")
     if chosen not in ("Linf", "L2"):
         raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
     return chosen

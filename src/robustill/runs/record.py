@@ -57,7 +57,7 @@ def place_of(asked: Mapping[str, Any], folder: Path, recipe: Recipe | None, *, o
 
 def _rank(found: Mapping[str, Any], recipe: Recipe | None, *, own_data: bool) -> tuple[bool, bool, bool, bool, int]:
     threat = (found["threat"]["norm"], found["threat"]["eps"])
-    own_threat = recipe is None or threat == (recipe.evaluation.norm, _radius(recipe, threat[1]))
+    own_threat = recipe is None or threat == (recipe.norm(), _radius(recipe, threat[1]))
     return own_data, found["split"] == "test", own_threat, _STANDARD in found["attacks"], int(found["images"])
 
 

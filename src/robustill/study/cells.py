@@ -220,8 +220,8 @@ def _measures(study: StudyTable, recipe: Recipe, variant: Variant) -> dict[str, 
 
     wanted = study.evaluate.model_dump(mode="json")
     wanted["attacks"] = list(study.evaluate.attacks or recipe.evaluation.attacks)
-    wanted["eps"] = study.evaluate.eps if study.evaluate.eps is not None else recipe.eps()
-    wanted["norm"] = study.evaluate.norm or recipe.evaluation.norm
+    wanted["eps"] = study.evaluate.eps if study.evaluate.eps is not None else recipe.eps(study.evaluate.norm)
+    wanted["norm"] = study.evaluate.norm or recipe.norm()
     for name in wanted["attacks"]:
         named_attack(name, eps=wanted["eps"], norm=wanted["norm"])
     found = {"evaluate": wanted, "calibrate": _calibration(study, recipe)}
