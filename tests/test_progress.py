@@ -1,6 +1,7 @@
 """Progress: a bar in a terminal, lines elsewhere, nothing when it is not wanted; never on standard output."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 
@@ -100,6 +101,28 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         shown.line("epoch 1/3")
     assert "epoch 1/3" in terminal.getvalue()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("columns", "below"), [(60, True), (80, True), (160, False)])
+def test_the_remaining_time_stays_in_a_narrow_terminal(
+    columns: int, below: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    note = "epoch 1/6 loss 1.1771, validation: clean 75.1%, robust 58.6%"
+    with bar("AdaAD on fashion-mnist", 20) as shown:
+        shown.advance(12)
+        shown.note(note)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
+    row = next(line for line in reversed(lines) if "12/20" in line)
+    assert row.startswith("AdaAD on fashion-mnist ")
+    assert len(re.findall(r"\d:\d\d:\d\d|-:--:--", row)) == 2, "elapsed and remaining"
+    assert (note in row) != below
+    assert any(line.startswith(note) for line in lines) == below
 
 
 def test_what_goes_wrong_within_is_not_hidden() -> None:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,10 +21,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from robustill.terminal import printable
 
 _LINE_EVERY_S = 15.0
+# Columns that the count, two times and the gaps take beside a label and its bar.
+_BESIDE = 34
 
 
 class Bar:
@@ -77,6 +82,21 @@ class Bar:
             self._progress.update(self._task, completed=self._done, note=self._text)
 
 
+class _Noted(Progress):
+    """Shows the note behind the bar, or below it where both do not stand in one line: the ETA stays."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            table, note = self.make_tasks_table([task]), Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+            if self.console.measure(table).maximum + 1 + note.cell_len <= self.console.width:
+                beside = Table.grid(padding=(0, 1))
+                beside.add_row(table, note)
+                yield beside
+            else:
+                yield table
+                yield note
+
+
 def duration(seconds: float) -> str:
     """Return a length of time as people say it.
 
@@ -106,9 +126,10 @@ def bar(label: str, total: int, *, done: int = 0, show: bool = True, percent: bo
         return
     count = TaskProgressColumn() if percent else MofNCompleteColumn()
     # Names of data sets and networks are no markup.
-    label_column, note = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[note]}"))
-    columns = (label_column, BarColumn(), count, TimeElapsedColumn(), TimeRemainingColumn(), note)
-    with Progress(*columns, console=console) as shown:
+    label_column = TextColumn("{task.description}", markup=False)
+    width = max(8, min(40, console.width - cell_len(printable(label)) - _BESIDE))
+    columns = (label_column, BarColumn(width), count, TimeElapsedColumn(), TimeRemainingColumn())
+    with _Noted(*columns, console=console) as shown:
         running = Bar(label, total, done, shown, percent)
         yield running
         running.draw()
