@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from robustill import notebook
-from robustill.diagnostics import Calibration, Certification, Ranking
+from robustill.diagnostics import Calibration, Certification, Learnability, Ranking
 from robustill.diagnostics.bracket.calibration import Behaviour, Bracket
 from robustill.diagnostics.ranking import Gates, TeacherReport
 from robustill.diagnostics.ranking.scores import Score
@@ -49,6 +49,10 @@ def test_an_evaluation() -> None:
     assert len(parsed.all("svg")) == 1
     assert re.findall(r">(\d+\.\d)</text>", html) == ["90.0", "50.0", "60.0", "50.0"]
     assert parsed.cells("The attacks may have been fooled")[1][0] == "square-probe"
+    assert repr(evaluation()) == (
+        "Evaluation(20 images, Linf eps 0.03137: clean 90.00 %, pgd20 50.00 %, "
+        r"<script>alert(1)</script>\x1b[2J 60.00 %, worst case 50.00 %)"
+    )
     quiet, _ = shown(evaluation(checks=()))
     assert "fooled" not in quiet
 
@@ -66,6 +70,10 @@ def test_a_training() -> None:
     ]  # fmt: skip
     assert len(parsed.all("svg")) == 2
     assert "clean ends at 75; robust ends at 50." in html
+    assert repr(TrainResult(net, net, {"epoch": 2, "clean": 0.75, "robust": 0.5}, history)) == (
+        "TrainResult(3 epochs, epoch 3 selected: validation clean 75.00 %, robust 50.00 %)"
+    )
+    assert repr(TrainResult(net, net, {}, history)) == "TrainResult(3 epochs)"
     alone, parsed = shown(TrainResult(net, net, {}, [{"epoch": 0, "loss": 2.5}]))
     assert len(parsed.all("svg")) == 1
     assert "selected" not in alone
@@ -76,6 +84,8 @@ def test_a_certification(bounds: str) -> None:
     clean, stands = torch.arange(20) < 16, HALF[None]
     found = Certification((0.1,), "Linf", bounds, torch.zeros(20, dtype=torch.int64), clean, stands, stands & False)
     _, parsed = shown(found)
+    told = "certified 0.00 %, attacked 50.00 %" if bounds == "crown" else "attacked 50.00 %"
+    assert repr(found) == f"Certification(20 images, Linf, {bounds}: eps 0.1 {told})"
     how = "crown" if bounds == "crown" else "nothing"
     rows = parsed.cells(f"Accuracy in % on 20 images, certified by {how}")
     certified = [["certified"], ["80.0"], ["0.0"]] if bounds == "crown" else [[], [], []]
@@ -97,6 +107,8 @@ def test_a_calibration(right: bool) -> None:
         Bracket(low / 2, high / 2), same, same, alone, alone,
     )  # fmt: skip
     _, parsed = shown(found)
+    told = "20 of 20 images, Linf, crown, mean relative calibration: eps 0.1 within 0.250 to 0.750"
+    assert repr(found) == f"Calibration({told if right else '0 of 20 images'})"
     rows = parsed.cells(f"Mean relative calibration on {20 if right else 0} of 20 images")
     assert rows[0] == ["eps", "found by attack", "certified: not above"]
     assert rows[1:] == ([["0", "0.1250", "0.1250"], ["0.1", "0.2500", "0.7500"]] if right
@@ -111,7 +123,12 @@ def test_a_ranking() -> None:
         return TeacherReport(name, "d", surfaces, {"clean": None}, Score(0.5, 0.4, 0.6), dropped, {}, 10)
 
     reports = (teacher("sure", 0.25), teacher(EVIL, 1.5), teacher("close", 1.4), teacher("mute", 2.0, "says nothing"))
-    _, parsed = shown(Ranking(reports, "unlearnable_entropy", "clean", 1.0, Gates()))
+    ranking = Ranking(reports, "unlearnable_entropy", "clean", 1.0, Gates())
+    assert repr(ranking) == (
+        r"Ranking(unlearnable_entropy on clean images: 1. <script>alert(1)</script>\x1b[2J 1.500, 1. close 1.400, "
+        "3. sure 0.250; dropped: mute)"
+    )
+    _, parsed = shown(ranking)
     rows = parsed.cells("Teachers by unlearnable entropy on clean images")
     evil = "<script>alert(1)</script>\\x1b[2J"
     assert [row[:3] for row in rows[1:]] == [
@@ -119,6 +136,13 @@ def test_a_ranking() -> None:
     ]  # fmt: skip
     assert rows[1][3:] == ["1.400 to 1.600", "close"]
     assert rows[4][4] == "says nothing"
+
+
+def test_an_unlearnable_set() -> None:
+    right = torch.tensor([[True, False, True], [True, False, False]])
+    whole = torch.arange(3)
+    found = Learnability(right, whole, torch.ones(3), whole, whole, whole, ("a/0", "a/1"))
+    assert repr(found) == "Learnability(3 images, 2 references: 1 unlearnable, 1 learnable, 1 ambiguous)"
 
 
 def test_lines_read_without_colours_and_colours_without_light_or_dark() -> None:

@@ -14,6 +14,7 @@ from robustill.errors import InputError
 from robustill.evaluation.breakdown import Curve, class_table
 from robustill.evaluation.checks import Check
 from robustill.evaluation.interval import clopper_pearson
+from robustill.terminal import printable
 
 # The one ensemble whose robust accuracy may be called AutoAttack's.
 _STANDARD = "autoattack"
@@ -127,6 +128,14 @@ class Evaluation:
                 found.append((f"  after {stage}", f"{100 * float(right.double().mean()):.2f}", "", ""))
             found.append(self._row(name))
         return [*found, *([self._row("robust")] if len(self.verdicts) > 2 else [])]
+
+    def __repr__(self) -> str:
+        names = [*self.verdicts, *(["robust"] if len(self.verdicts) > 2 else [])]
+        told = {name: f"{100 * self.accuracy(name):.2f} %" for name in names}
+        said = ", ".join(
+            f"{'worst case' if name == 'robust' else printable(name)} {each}" for name, each in told.items()
+        )
+        return f"Evaluation({len(self.robust)} images, {self.norm} eps {self.eps:.4g}: {said})"
 
     def _repr_html_(self) -> str:
         from robustill.notebook import bars, html, table

@@ -30,6 +30,12 @@ class TrainResult:
     best: dict[str, Any]
     history: list[dict[str, Any]]
 
+    def __repr__(self) -> str:
+        if not self.best:
+            return f"TrainResult({len(self.history)} epochs)"
+        judged = ", ".join(f"{kind} {100 * self.best[kind]:.2f} %" for kind in ("clean", "robust") if kind in self.best)
+        return f"TrainResult({len(self.history)} epochs, epoch {self.best['epoch'] + 1} selected: validation {judged})"
+
     def _repr_html_(self) -> str:
         from robustill.notebook import html, lines, table
 

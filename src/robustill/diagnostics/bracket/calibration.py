@@ -158,6 +158,15 @@ class Calibration:
         """Return what `calibration.json` holds: numbers of the data set with 95% intervals."""
         return calibration_json.to_json(self)
 
+    def __repr__(self) -> str:
+        at = self.chosen()
+        if not at.any():
+            return f"Calibration(0 of {len(at)} images)"
+        low, high = (end[:, at].mean(1).tolist() for end in self.calibration)
+        rows = [f"eps {eps:.4g} within {low[k]:.3f} to {high[k]:.3f}" for k, eps in enumerate(self.eps)]
+        kind = f"{self.norm}, {self.bounds}, mean relative calibration"
+        return f"Calibration({int(at.sum())} of {len(at)} images, {kind}: {'; '.join(rows)})"
+
     def _repr_html_(self) -> str:
         from robustill.notebook import html, lines, table
 

@@ -82,6 +82,17 @@ class Certification:
             "versions": versions(),
         }
 
+    def __repr__(self) -> str:
+        shares = {"certified": None if self.bounds == "none" else self.certified, "attacked": self.stands}
+        rows = [
+            f"eps {eps:.4g} "
+            + ", ".join(
+                f"{kind} {100 * float(v[k].double().mean()):.2f} %" for kind, v in shares.items() if v is not None
+            )
+            for k, eps in enumerate(self.eps)
+        ]
+        return f"Certification({len(self.labels)} images, {self.norm}, {self.bounds}: {'; '.join(rows)})"
+
     def _repr_html_(self) -> str:
         from robustill.notebook import html, lines, table
 

@@ -68,6 +68,12 @@ class Learnability:
                 "give one of each per image",
             )
 
+    def __repr__(self) -> str:
+        score, count = self.score, len(self.references)
+        never, always = int((score == 0).sum()), int((score == count).sum())
+        sets = f"{never} unlearnable, {always} learnable, {len(score) - never - always} ambiguous"
+        return f"Learnability({len(score)} images, {count} reference{'s' * (count > 1)}: {sets})"
+
     @property
     def score(self) -> Tensor:
         """How many references stay right on each image, int64 `[n]`, 0 to M."""

@@ -10,6 +10,7 @@ from typing import Any
 from robustill.diagnostics.ranking.gates import Gates
 from robustill.diagnostics.ranking.scores import Score
 from robustill.errors import InputError, nearest
+from robustill.terminal import printable
 
 CRITERIA = {"unlearnable_entropy": "unlearnable", "contrast": "contrast"}
 """Criteria by name, with the group of images whose mean entropy they are."""
@@ -179,6 +180,17 @@ class Ranking:
             "disagreements": self.disagreements(),
             "teachers": [each.to_json() for each in self.reports],
         }  # fmt: skip
+
+    def __repr__(self) -> str:
+        ranks, scores = self.ranks(), self.scores()
+        shown = {name: "-" if score is None else f"{score:.3f}" for name, score in scores.items()}
+        ranked = [f"{ranks[each.name]}. {printable(each.name)} {shown[each.name]}" for each in self.ranked]
+        dropped = [printable(each.name) for each in self.dropped]
+        said = [
+            ", ".join(ranked) or "no teacher passed the gates",
+            *([f"dropped: {', '.join(dropped)}"] if dropped else []),
+        ]
+        return f"Ranking({self.criterion} on {self.surface} images: {'; '.join(said)})"
 
     def _repr_html_(self) -> str:
         from robustill.notebook import html, table
