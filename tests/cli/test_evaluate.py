@@ -99,3 +99,13 @@ def test_an_interrupted_evaluation_exits_with_130(
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in outcome.err
+
+
+def test_an_architecture_without_weights_is_told_of(robustill: Robustill) -> None:
+    quick = ["--data", "digits", "--eps", "0.1", "--images", 10]
+    told = robustill("evaluate", "cnn_small", *quick, "--attacks", "fgsm", "--no-checks").err
+    assert "note: cnn_small is an architecture with fresh random weights, not a trained model" in told
+    told = robustill("certify", "cnn_small", *quick, "--bounds", "ibp", "--steps", 1, "--out", "here").err
+    assert "note: cnn_small is an architecture with fresh random weights" in told
+    told = robustill("evaluate", "robustill:digits_mtard_cnn-small", *quick, "--attacks", "fgsm", "--no-checks").err
+    assert "fresh" not in told

@@ -60,7 +60,7 @@ def test_empty_and_unbalanced_classes_and_flat_colours(tmp_path):
     x = np.zeros((40, 4, 4), np.uint8)
     np.savez(tmp_path / "a.npz", x_train=x, y_train=[0] * 38 + [1, 3], x_test=x[:2], y_test=[0, 1])
     problems = " | ".join(inspect_data("npz", tmp_path, validation=0).problems)
-    assert "1 classes have no train image: 2" in problems
+    assert "1 class has no train image: 2" in problems
     assert "2 classes have no test image: 2, 3" in problems
     assert "the same in every training image" in problems
     np.savez(tmp_path / "a.npz", x_train=x, y_train=[0] * 38 + [1, 1], x_test=x[:2], y_test=[0, 1])

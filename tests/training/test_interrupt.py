@@ -62,7 +62,8 @@ def test_a_signal_saves_and_the_run_goes_on(at: int, number: int, tiny_data: Dat
     assert signal.getsignal(number) is before
     epoch, step = divmod(at - 1, STEPS)
     assert str(caught.value) == (
-        f"stopped at epoch {epoch + 1}, step {step + 1}; everything is saved in {tmp_path / 'cut'}; go on with --resume"
+        f"stopped at epoch {epoch + 1}, step {step + 1}; everything is saved in {tmp_path / 'cut'}; "
+        "go on with --resume (resume=True)"
     )
     state = read_checkpoint(tmp_path / "cut" / "last.pt")
     assert (state["epoch"], state["step"]) == (epoch, step + 1)
@@ -130,5 +131,5 @@ def test_the_command_line_exits_with_130_and_says_how_to_go_on(tmp_path: Path) -
     assert "Traceback" not in text
     last = text.splitlines()[-1]
     assert last.startswith("stopped at epoch")
-    assert last.endswith(f"everything is saved in {tmp_path / 'run'}; go on with --resume")
+    assert last.endswith(f"everything is saved in {tmp_path / 'run'}; go on with --resume (resume=True)")
     read_checkpoint(tmp_path / "run" / "last.pt")

@@ -47,13 +47,15 @@ def find_targets(
     """
     from robustill.data import load_data
     from robustill.models import load_model
-    from robustill.models.load import check_source
+    from robustill.models.load import check_source, tell_fresh
     from robustill.recipe import load_recipe
     from robustill.runs.evaluate import run_norm
     from robustill.training.device import find_device
 
     place, folder = find_device(device), Path(names[0])
     check_source(names[0])
+    for name in names:
+        tell_fresh(name)
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if recipe is None and (data is None or eps is None):
         raise InputError(

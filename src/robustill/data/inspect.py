@@ -151,7 +151,8 @@ def _class_problems(names: tuple[str, ...], per_class: dict[str, list[int]]) -> 
             shown = ", ".join(empty[:_SHOWN]) + " ..." * (len(empty) > _SHOWN)
             # The number 0 as a name is a class that only the numbering made.
             from_one = "; labels start at 0: subtract 1 if these start at 1" if empty == names[:1] == ("0",) else ""
-            yield f"{len(empty)} classes have no {part} image: {shown}{from_one}"
+            have = "classes have" if len(empty) > 1 else "class has"
+            yield f"{len(empty)} {have} no {part} image: {shown}{from_one}"
     smallest, largest = min(per_class["train"]), max(per_class["train"])
     if largest > _IMBALANCE * smallest > 0:
         yield f"unbalanced classes: {smallest} to {largest} training images"

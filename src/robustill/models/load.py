@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,12 @@ def check_source(source: str | Path) -> None:
         return
     if not there:
         raise _not_found(Path(source))
+
+
+def tell_fresh(source: str | Path) -> None:
+    """Say on standard error that `source` is an architecture without trained weights, if it is one."""
+    if isinstance(source, str) and source in MODELS:
+        sys.stderr.write(f"note: {source} is an architecture with fresh random weights, not a trained model\n")
 
 
 def _not_found(path: Path) -> ModelError:

@@ -75,7 +75,7 @@ def evaluate_target(
     from robustill.evaluation import evaluate, is_first, part
     from robustill.evaluation.request import Request
     from robustill.models import load_model
-    from robustill.models.load import check_source
+    from robustill.models.load import check_source, tell_fresh
     from robustill.report import draw_curve
     from robustill.runs.record import place_of
     from robustill.training.device import cpu_threads, find_device
@@ -85,6 +85,7 @@ def evaluate_target(
     # Binds this process to a GPU of its own where several were launched.
     part(place)
     check_source(target)
+    tell_fresh(target)
     recipe = load_recipe(folder) if (folder / "recipe.toml").is_file() else None
     if recipe is None and (data is None or eps is None):
         raise InputError(

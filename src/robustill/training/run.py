@@ -220,7 +220,7 @@ class Run:
         where = f"epoch {self.epoch + 1}, step {self.step}"
         if self.out is None:
             raise Interrupted(f"stopped at {where}; without a run folder nothing was saved")
-        raise Interrupted(f"stopped at {where}; everything is saved in {self.out}; go on with --resume")
+        raise Interrupted(f"stopped at {where}; everything is saved in {self.out}; go on with --resume (resume=True)")
 
     def save(self) -> None:
         """Write the checkpoint, from which `restore` continues bit-exactly."""
