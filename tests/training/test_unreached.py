@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from robustill.models import build_model
 from robustill.recipe import load_recipe, shipped_recipes
 from robustill.training import Settings, train
 from robustill.training.hyperparameters import hyperparameters
-from robustill.training.unreached import unreached
+from robustill.training.unreached import tell_unreached, unreached
 
 ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
 
@@ -54,6 +55,26 @@ def test_of_methods_also_inside_wrappers(capsys: pytest.CaptureFixture[str]) -> 
     assert "note: never reached in 1 epoch: begin = 60\n" in capsys.readouterr().err
     train(ARD(student, teacher, attack=ATTACK), data, epochs=1, progress=False)
     assert "never reached" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("average", "told"),
+    [
+        ({"name": "ema"}, "0.999 averages some 1000 steps, and there are 100: .* 0.9 averages a tenth of the run"),
+        ({"name": "ema", "decay": 0.99, "start": 3}, "0.99 averages some 100 steps, and there are 40"),
+        ({"name": "ema", "decay": 0.98}, None),
+        ({"name": "ema", "decay": 0.999, "start": 5}, None),
+        ({"name": "swa", "decay": 0.999}, None),
+    ],
+    ids=str,
+)
+def test_an_average_over_more_steps_than_there_are(
+    average: dict[str, Any], told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_unreached(Settings.model_validate({"epochs": 5, "average": average}), {}, 20)
+    said = capsys.readouterr().err
+    assert ("average.decay" in said) == (told is not None)
+    assert told is None or re.search(told, said)
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

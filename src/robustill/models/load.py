@@ -121,7 +121,7 @@ def _from_path(path: Path, arguments: dict[str, Any]) -> Classifier:
 def _in_run_folder(folder: Path) -> Path:
     path = folder / _STUDENT
     if not path.is_file():
-        unfinished = (folder / "last.pt").exists()
+        unfinished = any((folder / name).exists() for name in ("last.pt", "last.previous.pt"))
         hint = "the run has not saved a student yet: resume it" if unfinished else "give a run folder or a file"
         raise ModelError(f"the folder {folder} has no {_STUDENT}", hint=hint)
     return path

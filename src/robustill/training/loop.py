@@ -98,9 +98,9 @@ def _train(
         run.restore()
     elif out is not None:
         run.processes.once(lambda: check_new(out))
-    if run.processes.first:
-        tell_unreached(settings, run.values)
     steps = data.steps_per_epoch(settings.batch_size)
+    if run.processes.first:
+        tell_unreached(settings, run.values, steps)
     show = progress and run.processes.first
     label = f"{type(method).__name__} on {data.name}"
     with (

@@ -1,4 +1,4 @@
-"""Settings that name an epoch after the last one: they are allowed, and never act in silence."""
+"""Settings that come too late or last too long for a run: they are allowed, but not in silence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from typing import Any
 from robustill.training.settings import ScheduleSettings, Settings
 
 
-def tell_unreached(settings: Settings, arguments: Mapping[str, Any]) -> None:
-    """Say which of `settings`, and of the method's `arguments`, begin after the last epoch."""
+def tell_unreached(settings: Settings, arguments: Mapping[str, Any], steps: int) -> None:
+    """Say which of `settings`, and of the method's `arguments`, begin after the last epoch, of `steps` each.
+
+    Also an exponential average that looks back over more steps than there are.
+    """
     found = list(unreached(settings, arguments))
     if found:
         count = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
         sys.stderr.write(f"note: never reached in {count}: {', '.join(found)}\n")
+    average, averaged = settings.average, steps * (settings.epochs - settings.average.start)
+    horizon = 1 / (1 - average.decay)
+    if average.name == "ema" and 0 < averaged < horizon:
+        sys.stderr.write(
+            f"note: average.decay = {average.decay:g} averages some {horizon:.0f} steps, and there are {averaged}: most "
+            f"of it are the first weights; {max(0.5, 1 - 10 / averaged):.3g} averages a tenth of the run\n"
+        )
 
 
 def unreached(settings: Settings, arguments: Mapping[str, Any]) -> Iterator[str]:
