@@ -22,8 +22,8 @@ def tell_unreached(settings: Settings, arguments: Mapping[str, Any], steps: int)
     horizon = 1 / (1 - average.decay)
     if average.name == "ema" and 0 < averaged < horizon:
         sys.stderr.write(
-            f"note: average.decay = {average.decay:g} averages some {horizon:.0f} steps, and there are {averaged}: most "
-            f"of it are the first weights; {max(0.5, 1 - 10 / averaged):.3g} averages a tenth of the run\n"
+            f"note: average.decay = {average.decay:g} averages some {horizon:.0f} steps, and there are {averaged}: "
+            f"most of it are the first weights; {max(0.5, 1 - 10 / averaged):.3g} averages a tenth of the run\n"
         )
 
 
