@@ -1,6 +1,7 @@
 """`robustill doctor`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from tests.cli.command import Robustill, refused, teacher
 def test_doctor_on_good_data(robustill: Robustill) -> None:
     outcome = robustill("doctor", "--data", "digits")
     assert (outcome.code, outcome.err) == (0, "")
-    assert "Installation" in outcome.out
-    assert "Data: digits" in outcome.out
+    assert re.match(
+        r"installation: \d+ of \d+ checks are ok \(robustill doctor shows all\)\nData: digits\n", outcome.out
+    )
     values = robustill("doctor", "--data", "digits", "--json", "--out", "found").json
     assert json.loads(Path("found/doctor.json").read_text()) == values
     assert values["problems"] == []
@@ -20,8 +22,20 @@ def test_doctor_on_good_data(robustill: Robustill) -> None:
     checks = {each["name"]: each for each in values["checks"]}
     assert checks["torch"].keys() == {"name", "status", "says", "do"}
     assert checks["folder runs"]["status"] == "ok"
+    whole = robustill("doctor").out
     for name in ("cores", "data fashion-mnist", "extra hub"):
-        assert f"│ {name} " in outcome.out
+        assert f"│ {name} " in whole
+        assert name not in outcome.out
+
+
+def test_doctor_on_data_tells_what_is_wrong_besides(robustill: Robustill) -> None:
+    Path("file").write_text("")
+    outcome = robustill("doctor", "--runs", "file", "--data", "digits")
+    assert outcome.code == 1
+    assert re.search(r"│ folder file +│ fail │", outcome.out)
+    assert "cores" not in outcome.out
+    (fine, total) = map(int, re.findall(r"installation: (\d+) of (\d+) checks are ok", outcome.out)[0])
+    assert fine < total
 
 
 def test_doctor_fails_where_runs_cannot_go(robustill: Robustill) -> None:

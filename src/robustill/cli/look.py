@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +14,9 @@ from robustill.cli.app import app
 from robustill.cli.options import Json, Root
 from robustill.cli.tables import number, plain, print_json, print_table, write_json
 from robustill.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from robustill.diagnostics.installation import Finding
 
 
 @app.command("list")
@@ -68,7 +72,7 @@ def doctor(
     """What is wrong with this installation, a data set, or a teacher, and what to do; exits with 1 if anything is.
 
     Looks at versions, cores and what they can do, GPUs, memory, disk, the terminal, data sets and extras: ok, warn or
-    fail. A warning is no failure.
+    fail. A warning is no failure. With --data or --teacher, only what is not ok of these is shown.
 
     Example: robustill doctor --teacher runs/teacher --data fashion-mnist --eps 0.1
     """
@@ -85,11 +89,21 @@ def doctor(
     if json_out:
         print_json(report.to_json())
     else:
-        rows_ = [(check.name, check.status, check.says, check.do) for check in report.checks]
-        print_table("Installation", ["", "", "found", "what to do"], rows_)
+        # Who asks about data or a teacher wants to read of these; what is wrong besides is always said.
+        _print_installation(report.checks, whole=data is None and teacher is None)
         for title, rows in report.tables[1:]:
             print_table(title, ["", ""], rows, header=False)
         for problem in report.problems:
             Console(stderr=True, soft_wrap=True).print(f"[red]problem:[/] {plain(problem)}", highlight=False)
     if not report.healthy:
         raise typer.Exit(1)
+
+
+def _print_installation(checks: Sequence[Finding], *, whole: bool) -> None:
+    told = [check for check in checks if whole or check.status != "ok"]
+    rows = [(check.name, check.status, check.says, check.do) for check in told]
+    if rows:
+        print_table("Installation", ["", "", "found", "what to do"], rows)
+    if not whole:
+        fine = f"installation: {len(checks) - len(told)} of {len(checks)} checks are ok (robustill doctor shows all)"
+        Console(soft_wrap=True).print(fine, highlight=False)
