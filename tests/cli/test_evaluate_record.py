@@ -98,11 +98,15 @@ def test_the_last_student_and_a_named_folder(run: Path, robustill: Robustill, tm
     assert read(tmp_path / "here")["images"] == 10, "who names a folder is obeyed"
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"model_digest": 3}', '{"attacks": null}'])
-def test_a_damaged_record_is_put_aside(content: str, run: Path, robustill: Robustill) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [None, [], {}, {"model_digest": 3}, {"attacks": None}, {"images": "many"}, {"threat": {"norm": "Linf", "eps": "x"}},
+     {"attacks": [1]}, {"split": ["test"]}],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_record_is_put_aside(damage: Any, run: Path, robustill: Robustill) -> None:
     found = read(run)
+    content = "{" if damage is None else json.dumps({**found, **damage} if damage else damage)
     (run / "evaluation.json").write_text(content)
-    if content == '{"attacks": null}':
-        (run / "evaluation.json").write_text(json.dumps({**found, "attacks": None, "images": "many"}))
     robustill("evaluate", run, *BASE, "--images", 20)
     assert read(run)["images"] == 20

@@ -88,7 +88,7 @@ def test_transfers_count_only_beside_their_own_surrogate(model: nn.Module, data:
     assert written(tmp_path)["transfer_from"] != one["transfer_from"]
 
 
-@pytest.mark.parametrize("damage", ["verdicts", "accuracy", "json", "list", "attacks", "entry"])
+@pytest.mark.parametrize("damage", ["verdicts", "accuracy", "json", "list", "attacks", "entry", "stages"])
 def test_what_the_verdicts_do_not_bear_out_is_dropped(
     damage: str, model: nn.Module, data: Data, tmp_path: Path
 ) -> None:
@@ -97,7 +97,8 @@ def test_what_the_verdicts_do_not_bear_out_is_dropped(
     if damage == "verdicts":
         (tmp_path / "verdicts.safetensors").unlink()
     found["attacks"]["pgd20"] = {"accuracy": 0.125} if damage == "accuracy" else found["attacks"]["pgd20"]
-    found["attacks"] = {"attacks": [], "entry": {"pgd20": 7}}.get(damage, found["attacks"])
+    others = {"attacks": [], "entry": {"pgd20": 7}, "stages": {"pgd20": {"accuracy": 0.125, "stages": 7}}}
+    found["attacks"] = others.get(damage, found["attacks"])
     text = {"json": "{", "list": "[]"}.get(damage, json.dumps(found))
     (tmp_path / "evaluation.json").write_text(text)
     run(model, data, tmp_path, "fgsm")

@@ -53,7 +53,8 @@ def recall(result: Evaluation, store: VerdictStore, folder: Path) -> Evaluation:
 
 def _with(result: Evaluation, name: str, entry: Mapping[str, Any], store: VerdictStore, surrogate: str) -> Evaluation:
     """Add one attack, if the store holds what its entry counts."""
-    stages = list(entry.get("stages", ()))
+    known = entry.get("stages")
+    stages = list(known) if isinstance(known, dict) else []
     keys = [f"{name}/{stage}" for stage in stages] or [f"{name}/{surrogate}" if name.startswith(TRANSFER) else name]
     if any(key not in store.levels for key in keys):
         return result

@@ -36,7 +36,8 @@ def place_of(asked: Mapping[str, Any], folder: Path, recipe: Recipe | None, *, o
             and _rank(asked, recipe, own_data=own_data or same_data)
             < _rank(kept, recipe, own_data=not own_data or same_data)
         )
-    except (LookupError, TypeError, AttributeError):
+        told = _told(kept) if less else ""
+    except (LookupError, TypeError, AttributeError, ValueError):
         # Not what this version writes: it will be put aside.
         return folder
     if not less:
@@ -46,13 +47,13 @@ def place_of(asked: Mapping[str, Any], folder: Path, recipe: Recipe | None, *, o
     name = f"{data}{asked['split']}-{threat['norm']}-{threat['eps']:.4g}-{asked['images']}-images"
     place = folder / "evaluations" / "".join(c if c.isalnum() or c in "-._" else "_" for c in name)
     if is_first():
-        attacks = ", ".join(kept["attacks"]) or "no attack"
-        sys.stderr.write(
-            f"note: {folder} keeps its evaluation ({printable(attacks)} on {kept['images']} {printable(kept['split'])} "
-            f"images, {kept['threat']['norm']} eps {kept['threat']['eps']:.4g}), which says more; this one is in "
-            f"{place}\n"
-        )
+        sys.stderr.write(f"note: {folder} keeps its evaluation ({told}), which says more; this one is in {place}\n")
     return place
+
+
+def _told(kept: Mapping[str, Any]) -> str:
+    attacks, threat = ", ".join(kept["attacks"]) or "no attack", kept["threat"]
+    return printable(f"{attacks} on {kept['images']} {kept['split']} images, {threat['norm']} eps {threat['eps']:.4g}")
 
 
 def _rank(found: Mapping[str, Any], recipe: Recipe | None, *, own_data: bool) -> tuple[bool, bool, bool, bool, int]:
