@@ -87,6 +87,17 @@ def test_resume_with_another_recipe(robustill: Robustill, trained: Path) -> None
     changed = ["--set", "training.batch_size=8"]
     outcome = robustill("train", "digits_standard_cnn-small", *QUICK, *changed, "--out", trained, "--resume")
     refused(outcome, "was started with another recipe: training.batch_size: 64 then, 8 now")
+    assert "train longer" not in outcome.err
+    weights = trained / "student_last.safetensors"
+    longer = ["--set", "training.epochs=3"]
+    outcome = robustill("train", "digits_standard_cnn-small", *QUICK, *longer, "--out", trained, "--resume")
+    refused(
+        outcome, "training.epochs: ", f"to train longer, start anew from its weights: --set student.weights={weights}"
+    )
+    further = robustill(
+        "train", "digits_standard_cnn-small", *QUICK, "--set", f"student.weights={weights}", "--out", "on"
+    )
+    assert further.code == 0
 
 
 def test_nothing_to_resume(robustill: Robustill) -> None:

@@ -97,7 +97,10 @@ def _check_same_recipe(recipe: Recipe, written: Path) -> None:
     # Where the run computes does not decide what it computes.
     other = [line for line in other if not line.startswith(("title:", "evaluation.", "training.device:"))]
     if other:
+        last = written.parent / "student_last.safetensors"
+        longer = f"; to train longer, start anew from its weights: --set student.weights={last}"
         raise CheckpointError(
             f"{written.parent} was started with another recipe: {'; '.join(other)}",
-            "resume without changes, or start anew in another folder",
+            "resume without changes, or start anew in another folder"
+            + longer * any(line.startswith("training.epochs:") for line in other),
         )
