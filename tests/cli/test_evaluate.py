@@ -61,7 +61,10 @@ def test_evaluate_a_file_needs_data_and_radius(robustill: Robustill, tmp_path: P
         (["--eps", "8/0"], ["--eps '8/0' is not a number"]),
         (["--eps", "nan"], ["impossible attack"]),
         (["--norm", "L1"], ["unknown norm 'L1'", "choose Linf or L2"]),
-        (["--norm", "L2"], ["radius 0.15 of this recipe is one of Linf, and says nothing of L2", "give --eps"]),
+        (
+            ["--norm", "L2"],
+            ["radius 0.15 of this recipe is one of Linf, and says nothing of L2", "give one of L2: --eps"],
+        ),
         (["--split", "tset"], ["digits has no split 'tset'", "choose test, validation or train"]),
         (["--data", "digit"], ["there is no data set 'digit'"]),
         (["--images", "0"], ["images is 0"]),

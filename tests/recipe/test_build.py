@@ -170,4 +170,5 @@ def test_a_radius_says_nothing_of_another_norm(changes: list[str], asked: str | 
     recipe = load_recipe(write(tmp_path, SHORT), changes)
     with pytest.raises(RecipeError, match=f"is one of {own}, and says nothing of") as told:
         recipe.eps(asked)
-    assert told.value.hint == "give --eps, or set evaluation.eps"
+    wanted = asked or "Linf"
+    assert told.value.hint == f"give one of {wanted}: --eps, evaluation.eps of a recipe, or evaluate.eps of a study"

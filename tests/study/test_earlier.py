@@ -117,7 +117,7 @@ def test_rows_of_something_else_are_not_taken(column: str, value: str, study: St
     [
         ("training.epochs = 1", "training.epochs = 2"),
         ("evaluation.eps = 0.05", "evaluation.eps = 0.1"),
-        ('attacks = ["fgsm"]', 'attacks = ["fgsm"]\nnorm = "L2"'),
+        ('attacks = ["fgsm"]', 'attacks = ["fgsm"]\nnorm = "L2"\neps = 0.05'),
         ("images = 10", "images = 9"),
         ("checks = false", 'checks = false\nsplit = "validation"'),
         ("checks = false", "checks = false\nseed = 5"),

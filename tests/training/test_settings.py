@@ -78,7 +78,7 @@ def test_settings_do_not_change() -> None:
 def test_train_names_the_nearest_setting(tiny_data: Data) -> None:
     with pytest.raises(InputError, match=r"no setting 'epoch'\s+hint: did you mean 'epochs'\?"):
         train(method(), tiny_data, epoch=3, progress=False)
-    with pytest.raises(ValidationError, match="epochs"):
+    with pytest.raises(InputError, match="epochs = 0: "):
         train(method(), tiny_data, epochs=0, progress=False)
 
 

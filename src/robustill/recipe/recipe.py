@@ -93,7 +93,7 @@ class Recipe(Table):
         if norm != own:
             raise RecipeError(
                 f"the radius {radius:.4g} of this recipe is one of {own}, and says nothing of {norm}",
-                "give --eps, or set evaluation.eps",
+                f"give one of {norm}: --eps, evaluation.eps of a recipe, or evaluate.eps of a study",
             )
         return radius
 
