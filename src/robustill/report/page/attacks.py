@@ -7,8 +7,9 @@ from typing import Any
 from robustill.drawing.intervals import Bar, interval_chart
 from robustill.drawing.lines import Line, line_chart
 from robustill.report.page.content import Block, Cell, Figure, Table
-from robustill.report.page.folder import Run
+from robustill.report.page.folder import OTHERS, Run, reading
 from robustill.report.page.numbers import interval, percent, plain_cell, share_cell, whole_cell
+from robustill.terminal import printable
 
 
 def accuracies(run: Run, id_: str) -> list[Block]:
@@ -30,7 +31,28 @@ def accuracies(run: Run, id_: str) -> list[Block]:
         Figure(svg, caption, _table(evaluation, entries), open=True),
         *_stages(evaluation),
         *_classes(evaluation, id_),
+        *others(run),
     ]
+
+
+def others(run: Run) -> list[Block]:
+    """Return what was found at other radii, or on other images, of the same weights."""
+    evaluation = run.content("evaluation") or {}
+    rows: list[tuple[Cell, ...]] = []
+    for name, found in run.files.items():
+        if name.startswith(OTHERS) and found.content.get("model_digest") == evaluation.get("model_digest"):
+            with reading(run, name):
+                rows.append(_other(found.content))
+    columns = ("attacks", "threat", "images", "no attack", "worst case", "95% interval")
+    return [Table("Other evaluations of these weights, accuracy in %", columns, rows)] if rows else []
+
+
+def _other(found: dict[str, Any]) -> tuple[Cell, ...]:
+    threat, robust = found["threat"], found["robust"]
+    images = f"{found['images']:,} {found['split']} images of {found['data']}"
+    attacks, where = ", ".join(found["attacks"]) or "none", f"{threat['norm']} eps {threat['eps']:.4g}"
+    shares = share_cell(found["clean"]["accuracy"]), share_cell(robust["accuracy"])
+    return printable(attacks), where, printable(images), *shares, interval(robust["interval"])
 
 
 def _entries(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any], int]]:

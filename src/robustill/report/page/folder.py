@@ -27,6 +27,10 @@ WRITERS = {
 """What may lie in a run folder as NAME.json, and the verb that writes it."""
 
 
+OTHERS = "evaluation/"
+"""How names begin of what `evaluate` found besides and put below `evaluations/`."""
+
+
 class Found(NamedTuple):
     """A file and what it holds."""
 
@@ -90,7 +94,7 @@ def reading(run: Run, name: str) -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         path = run.files[name].path if name in run.files else run.folder / "metrics.jsonl"
-        verb = WRITERS.get(name, "train")
+        verb = _verb(name)
         raise _damaged(path, f"not what robustill {verb} writes: {type(error).__name__}: {error}", verb) from error
 
 
@@ -123,7 +127,9 @@ def read_run(folder: Path, name: str) -> Run:
     text, recipe = _recipe(folder / "recipe.toml")
     lines = _lines(folder / "metrics.jsonl")
     paths = {each: folder / f"{each}.json" for each in WRITERS}
-    files = {each: Found(path, _object(path, WRITERS[each])) for each, path in paths.items() if path.exists()}
+    for path in sorted((folder / "evaluations").glob("*/evaluation.json")):
+        paths[f"{OTHERS}{path.parent.name}"] = path
+    files = {each: Found(path, _object(path, _verb(each))) for each, path in paths.items() if path.exists()}
     steps, epochs = ([line for line in lines if line.get("kind") == kind] for kind in ("step", "epoch"))
     if not (text or lines or files.keys() - {"gallery"}):
         raise CheckpointError(
@@ -131,6 +137,10 @@ def read_run(folder: Path, name: str) -> Run:
             "give the folder that robustill train or evaluate wrote",
         )
     return Run(name, folder, text, recipe, steps, epochs, files, _selected(folder / "student.safetensors"))
+
+
+def _verb(name: str) -> str:
+    return WRITERS.get(name.partition("/")[0], "train")
 
 
 def _selected(path: Path) -> int | None:
