@@ -13,6 +13,8 @@ from robustill.errors import InputError, RecipeError, RobustillError
 from robustill.methods import AKD, ARD, IAD, IGDM, FairARD, Method, PeerAiD, VFDAdv
 from robustill.models import build_model, load_model, save_model
 from robustill.recipe import load_recipe, parse_recipe
+from robustill.recipe.method import plan
+from robustill.recipe.tables import AttackTable, MethodTable
 from tests.recipe.tables import teacher, tree, write
 
 NESTED = {"name": "igdm", "alpha": 3, "base": {"name": "fair_ard", "beta": 1, "base": {"name": "ard", "alpha": "3/4"}}}
@@ -207,6 +209,27 @@ def test_the_attack_goes_to_the_innermost_method(source: str) -> None:
 def test_the_attack_of_a_base_without_adversary() -> None:
     found = error({"name": "igdm", "base": {"name": "standard"}}, {"teacher": "nowhere"}, attack={"eps": 0.1})
     assert found.message == "attack: standard has no training attack"
+
+
+@pytest.mark.parametrize(
+    ("attack", "missing"),
+    [
+        ({}, "attack.eps and attack.step_size"),
+        ({"eps": 0.5}, "attack.step_size"),
+        ({"step_size": 0.1}, "attack.eps"),
+        ({"eps": 0.5, "step_size": 0.1}, None),
+    ],
+    ids=str,
+)
+def test_another_norm_wants_its_own_radius_and_step(attack: dict[str, float], missing: str | None) -> None:
+    table = {"norm": "L2", **attack}
+    if missing is None:
+        parts = plan(MethodTable.model_validate({"name": "pgd_at"}), AttackTable.model_validate(table)).parts
+        assert (parts[-1].arguments["attack"].norm, parts[-1].arguments["attack"].eps) == ("L2", 0.5)
+        return
+    found = error({"name": "pgd_at"}, {}, attack=table)
+    assert found.message == "attack.norm = 'L2': the method's own radius and step are of Linf"
+    assert found.hint == f"also set {missing}"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def plan(table: MethodTable, attack: AttackTable) -> Plan:
 
     Raises:
         RecipeError: An unknown method or argument; a wrapper without `[method.base]`, or one where nothing is wrapped;
-            an attack for a method without one.
+            an attack for a method without one, or in another norm without its own radius and step.
     """
     parts, key = [_part(table, "method")], "method"
     while table.base is not None:
@@ -98,10 +98,22 @@ def plan(table: MethodTable, attack: AttackTable) -> Plan:
     changes, last = attack.model_dump(exclude_none=True), parts[-1]
     default = _known(last.method).get("attack")
     if default is not None:
+        _check_norm(changes, default.default.norm)
         last.arguments["attack"] = dataclasses.replace(default.default, **changes)
     elif changes:
         raise RecipeError(f"attack: {last.name} has no training attack", "remove the [attack] table")
     return Plan(tuple(parts))
+
+
+def _check_norm(changes: Mapping[str, Any], own: str) -> None:
+    """A radius and a step are of their norm: with another one, the method's own mean nothing."""
+    norm = changes.get("norm", own)
+    missing = [f"attack.{key}" for key in ("eps", "step_size") if key not in changes]
+    if norm != own and missing:
+        raise RecipeError(
+            f"attack.norm = {norm!r}: the method's own radius and step are of {own}",
+            f"also set {' and '.join(missing)}",
+        )
 
 
 def check_teachers(method: Plan, teachers: Mapping[str, Any]) -> None:
