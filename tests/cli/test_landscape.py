@@ -84,3 +84,17 @@ def test_runs_that_do_not_go_together(runs: list[str], tmp_path: Path) -> None:
         ask(str(tmp_path / "nowhere.safetensors"), "--data", "digits", "--eps", "0.1")
     found = json.loads(ask(runs[0], radius, str(loose), "--eps", "1/10", "--out", str(tmp_path / "o"), "--json"))
     assert list(found["runs"]) == ["one", "four", "loose"]
+
+
+def test_the_norm_is_that_of_the_runs(runs: list[str], tmp_path: Path) -> None:
+    far = run_folder(tmp_path / "far", 2, attack={"eps": 0.5, "step_size": 0.125, "norm": "L2"})
+    found = json.loads(ask(str(far), "--json", "--out", str(tmp_path / "a")))
+    assert (found["settings"]["norm"], found["settings"]["eps"]) == ("L2", 0.5)
+    found = json.loads(ask(str(far), "--norm", "Linf", "--eps", "0.1", "--json", "--out", str(tmp_path / "b")))
+    assert (found["settings"]["norm"], found["settings"]["eps"]) == ("Linf", 0.1)
+    with pytest.raises(InputError, match=r"attacked in different norms \(.*one: Linf, .*far: L2\)"):
+        ask(runs[0], str(far), "--out", str(tmp_path / "c"))
+    with pytest.raises(RobustillError, match="is one of L2, and says nothing of Linf"):
+        ask(str(far), "--norm", "Linf", "--out", str(tmp_path / "c"))
+    with pytest.raises(InputError, match="unknown norm 'L1'"):
+        ask(runs[0], "--norm", "L1", "--out", str(tmp_path / "c"))
