@@ -55,6 +55,17 @@ def test_a_board_goes_on_from_an_earlier_one(study: Study) -> None:
     assert rows == [rslad, {**own, "eps": 0.1}, {**own, "eps": 0.2}]
 
 
+def test_going_on_from_itself_writes_the_same_file(study: Study) -> None:
+    here = collect([study])
+    cell = study.rows()[0]
+    row = {"run": cell.variant.name, "seed": cell.seed, "eps": 0.1, "points": 42, "cell": cell.folder}
+    here["studies"]["leaderboard"]["calibration"] = [row]
+    first = json.dumps(here)
+    assert json.dumps(
+        extended(here, json.loads(first), [study])["studies"]["leaderboard"]["calibration"]
+    ) == json.dumps([row])
+
+
 def test_what_was_found_of_another_training_does_not_go_on(study: Study) -> None:
     before = json.loads(json.dumps(collect([study])))
     held, place = before["studies"]["leaderboard"], before["studies"]["leaderboard"]["rows"]["trades"]["0"]

@@ -62,7 +62,10 @@ def _study(
             places.setdefault(cell.variant.name, {})[str(cell.seed)] = cell.folder
     order = {(cell.variant.name, cell.seed): (place, cell.folder) for place, cell in enumerate(rows)}
     held = before.get("rows", {})
-    first = {table: [{"cell": _folder(held, row), **row} for row in before.get(table, [])] for table in _TABLES}
+    first = {
+        table: [{**row, "cell": row.get("cell", _folder(held, row))} for row in before.get(table, [])]
+        for table in _TABLES
+    }
     tables = {table: _table(first[table], found[table], order) for table in _TABLES}
     missing = len(rows) - sum(map(len, places.values()))
     ranking = _ranking(before.get("ranking", []), found["ranking"])
