@@ -52,6 +52,8 @@ def test_stages_and_checks_of_an_earlier_ensemble_stay(tmp_path: Path) -> None:
     assert after["checks"]["upper-bound-only"]["value"]["attacks"] == ["fgsm", "autoattack-fast"]
     run(model, data, tmp_path, "fgsm", images=16)
     assert written(tmp_path)["checks"] == after["checks"]
+    run(model, data, tmp_path, "pgd3", images=16)
+    assert "checks" not in written(tmp_path), "they did not know of this attack"
 
 
 @pytest.mark.parametrize(

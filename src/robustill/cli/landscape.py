@@ -16,6 +16,7 @@ from robustill.cli.tables import number, plain, print_json, print_table
 from robustill.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from robustill.attacks.threat import Norm
     from robustill.data import Data
     from robustill.recipe import Recipe
 
@@ -80,8 +81,8 @@ def landscape(
     if figures not in _FORMATS:
         raise InputError(f"there is no figure format {figures!r}", nearest(figures, _FORMATS))
     recipes = {run: _recipe(run) for run in runs}
-    norm = _norm(recipes, norm)
-    found, radius_of_attack = _data(recipes, data, root), _eps(recipes, eps, norm)
+    own_norm = _norm(recipes, norm)
+    found, radius_of_attack = _data(recipes, data, root), _eps(recipes, eps, own_norm)
     place, names = find_device(device), _names(runs)
     networks = {
         names[run]: load_model(_source(run, last), num_classes=found.num_classes, shape=found.shape).to(place)
@@ -91,7 +92,7 @@ def landscape(
     try:
         with cpu_threads(threads):
             result = look(
-                networks, found, eps=radius_of_attack, norm=norm, steps=steps, adversary=adversary,  # type: ignore[arg-type]
+                networks, found, eps=radius_of_attack, norm=own_norm, steps=steps, adversary=adversary,  # type: ignore[arg-type]
                 radius=radius, points=points, directions=directions, plane=plane, flatness_at=flatness_at, split=split,
                 images=images, batch_size=batch_size, seed=seed, out=out,
             )  # fmt: skip
@@ -151,15 +152,14 @@ def _data(recipes: dict[str, Recipe | None], data: str | None, root: str | None)
     return recipe.data_set(**changes)
 
 
-def _norm(recipes: dict[str, Recipe | None], norm: str | None) -> str:
+def _norm(recipes: dict[str, Recipe | None], norm: str | None) -> Norm:
+    from robustill.runs.evaluate import run_norm
+
     known = {run: recipe.norm() for run, recipe in recipes.items() if recipe is not None}
     if norm is None and len(set(known.values())) > 1:
         what = ", ".join(f"{run}: {own}" for run, own in known.items())
         raise InputError(f"these runs are attacked in different norms ({what})", "give --norm and --eps")
-    chosen = norm or next(iter(known.values()), "Linf")
-    if chosen not in ("Linf", "L2"):
-        raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
-    return chosen
+    return run_norm(norm or next(iter(known.values()), "Linf"), None)
 
 
 def _eps(recipes: dict[str, Recipe | None], eps: str | None, norm: str) -> float:

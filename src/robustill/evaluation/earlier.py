@@ -77,8 +77,10 @@ def write_result(result: Evaluation, folder: Path) -> None:
     """
     found, new = read_earlier(folder), result.to_json()
     if same_question(found, new):
-        # A curve and checks that were not asked for this time are still true.
-        new = {key: found[key] for key in ("curve", "checks") if key in found} | new
+        # What was not asked for this time is still true: a curve, and checks if they judged these same attacks.
+        before = found.get("attacks")
+        judged = isinstance(before, dict) and before.keys() == new["attacks"].keys()
+        new = {key: found[key] for key in ("curve", *(["checks"] if judged else [])) if key in found} | new
     elif found:
         put_aside(folder / FILE)
     write_json(new, folder / FILE)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import tomli_w
 
-from robustill.attacks.threat import Norm
 from robustill.data import Data
 from robustill.data.known import CIFAR10, CIFAR100, FASHION_MNIST, MNIST, TINY_IMAGENET
 from robustill.errors import InputError
@@ -24,6 +23,7 @@ from robustill.models import Classifier, load_model, model_digest
 from robustill.models.load import check_source
 from robustill.recipe import Recipe, load_recipe
 from robustill.report.page.folder import Found, Run, read_run
+from robustill.runs.evaluate import run_norm
 from robustill.terminal import printable
 
 _LAST = "student_last.safetensors"
@@ -86,7 +86,7 @@ def export_run(
     model = _model(folder, target, found, last=last)
     run, why_not = _described(folder, model, last) if recipe is not None else (None, ())
     name = printable((run.name if run is not None else "") or _stem(target))
-    threat = _norm(norm, recipe)
+    threat = run_norm(norm, recipe)
     radius = eps if eps is not None or recipe is None or measurement is None else recipe.eps(threat)
     again = _named(str(target), run, last, {"data": data, "eps": eps, "norm": norm})
     origin = Origin(
@@ -120,15 +120,6 @@ def _model(folder: Path, target: str | Path, data: Data | None, *, last: bool) -
     if data is None:
         return load_model(source)
     return load_model(source, num_classes=data.num_classes, shape=data.shape)
-
-
-def _norm(norm: str | None, recipe: Recipe | None) -> Norm:
-    chosen = norm or (recipe.norm() if recipe is not None else "Linf")
-    for each in get_args(Norm):
-        if each == chosen:
-            found: Norm = each
-            return found
-    raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
 
 
 def _described(folder: Path, model: Classifier, last: bool) -> tuple[Run, tuple[str, ...]]:

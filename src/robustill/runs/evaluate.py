@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from robustill.errors import InputError, RecipeError
 from robustill.recipe import Recipe, load_recipe
@@ -14,6 +14,7 @@ from robustill.writing import make_folder
 if TYPE_CHECKING:
     import torch
 
+    from robustill.attacks.threat import Norm
     from robustill.data import Data
     from robustill.evaluation import Evaluation
 
@@ -114,7 +115,7 @@ def evaluate_target(
             model.to(place),
             found,
             eps=radius,
-            norm=chosen,  # type: ignore[arg-type]
+            norm=chosen,
             attacks=names,
             split=split,
             images=images,
@@ -150,12 +151,12 @@ def _recipe_eps(recipe: Recipe | None, norm: str) -> float:
     return recipe.eps(norm)
 
 
-def run_norm(norm: str | None, recipe: Recipe | None) -> str:
+def run_norm(norm: str | None, recipe: Recipe | None) -> Norm:
     """Return the norm that is named, or else the recipe's."""
     chosen = norm or (recipe.norm() if recipe is not None else "Linf")
     if chosen not in ("Linf", "L2"):
         raise InputError(f"unknown norm {chosen!r}", "choose Linf or L2")
-    return chosen
+    return cast("Norm", chosen)
 
 
 def _processes(attacks: tuple[str, ...], place: torch.device) -> int:

@@ -40,7 +40,7 @@ def write_gallery(folder: str | Path) -> str | None:
         data = run_data(recipe)
         student = load_model(folder / _STUDENT, num_classes=data.num_classes, shape=data.shape)
         teachers, missing = _teachers(recipe, data)
-        found = gallery(student, teachers, data, eps=eps, norm=norm)  # type: ignore[arg-type]
+        found = gallery(student, teachers, data, eps=eps, norm=norm)
         write_json({**found, **about, "missing": missing}, folder / _GALLERY)
     except RobustillError as error:
         return error.message
