@@ -1,5 +1,6 @@
 """`attack <= truth <= certificate`, on random, trained and exactly known networks."""
 
+import copy
 from itertools import product
 from typing import Any
 
@@ -10,13 +11,13 @@ from torch import Tensor, nn
 from robustill.attacks.threat import ball
 from robustill.data import Data
 from robustill.data.splits import to_unit
-from robustill.diagnostics.bracket import BracketError, Calibration, calibrate, pair_stages
+from robustill.diagnostics.bracket import BracketError, Calibration, calibrate, certify, pair_stages
 from robustill.diagnostics.bracket.pair_attack import attack_pair
 from robustill.diagnostics.bracket.pair_bounds import agreement_slack
-from robustill.diagnostics.bracket.sandwich import certain_within, found_within
+from robustill.diagnostics.bracket.sandwich import ROUNDING, certain_within, found_within
 from robustill.diagnostics.bracket.search import Search
 from robustill.diagnostics.bracket.witness import differ
-from tests.diagnostics.bracket.networks import Brightness, grey, random_network
+from tests.diagnostics.bracket.networks import Brightness, grey, random_network, trained_network
 
 QUICK: dict[str, Any] = {"steps": 8, "restarts": 2, "targets": 2, "progress": False}
 
@@ -204,6 +205,33 @@ def test_a_network_beside_itself(pair: tuple[nn.Module, nn.Module], tiny_data: D
     assert not found.calibration.lower[:, chosen].any()
     assert found.agreed[:, chosen].all()
     assert not found.apart.any()
+
+
+def moved(network: nn.Module, by: float) -> nn.Module:
+    """Return the same function with its hidden units in another order and all logits larger by `by`."""
+    other = copy.deepcopy(network)
+    order = torch.arange(7, -1, -1)
+    with torch.no_grad():
+        other[3].weight.copy_(other[3].weight[order]), other[3].bias.copy_(other[3].bias[order])
+        other[5].weight.copy_(other[5].weight[:, order]), other[5].bias.add_(by)
+    return other
+
+
+@pytest.mark.parametrize("bounds", ["ibp", "crown"])
+def test_logits_whose_rounding_is_large(bounds: str, tiny_data: Data) -> None:
+    student = trained_network(tiny_data, 0)
+    with torch.no_grad():
+        student[5].weight.mul_(3), student[5].bias.mul_(3).add_(1e5)
+    found = calibrate(student, moved(student, 0.0), tiny_data, [1e-7, 1e-3], bounds=bounds, **QUICK)
+    compared = ~found.over.lower.isnan()
+    assert found.over.upper[compared].min() > 8 * 2**-23 * 1e5 - 2 * ROUNDING, "the certificate gives way"
+    student = moved(student, 2e6)
+    sure = certify(student, tiny_data, [1e-7], bounds=bounds, steps=2, restarts=1, progress=False).certified[0]
+    x = to_unit(tiny_data.test.images(torch.arange(len(tiny_data.test))))
+    with torch.no_grad():
+        first, second = student(x).double().topk(2).values.T
+    assert sure.any()
+    assert (first - second)[sure].min() > 8 * 2**-23 * 2e6 - ROUNDING
 
 
 def test_agreement_needs_all_events_to_be_impossible() -> None:

@@ -13,6 +13,7 @@ from robustill.attacks.threat import Norm
 from robustill.certification import Bounder
 from robustill.certification.smoothing import smooth
 from robustill.diagnostics.bracket.kept import Kept
+from robustill.diagnostics.bracket.sandwich import further_rounding
 from robustill.diagnostics.bracket.search import Search
 from robustill.diagnostics.bracket.stages import Stage
 from robustill.diagnostics.bracket.subject import Subject
@@ -81,7 +82,8 @@ class ModelStages:
         found = x.new_full((len(y),), torch.inf)
         if len(rows):
             above = Bounder(self.model, x[rows], eps, method, self.norm).margins(y[rows]).upper.squeeze(1)
-            found[rows] = above.scatter(1, y[rows][:, None], -torch.inf).amax(1)
+            least = above.scatter(1, y[rows][:, None], -torch.inf).amax(1)
+            found[rows] = least + further_rounding(self.model(x[rows]))
         return {"margin": found.float()}
 
     def smooth(self, x: Tensor, at: Tensor, sigma: float, samples: int, alpha: float) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from robustill.certification import Bounder, PairBounder
+from robustill.diagnostics.bracket.sandwich import further_rounding
 
 
 @torch.no_grad()
@@ -21,7 +22,11 @@ def bound_pair(
         ModelError: A network has an operation without known bounds.
     """
     bounders = (Bounder(each, x, eps, method, norm) for each in (student, teacher))
-    return bound_both(PairBounder(*bounders), y, temperature)
+    found = bound_both(PairBounder(*bounders), y, temperature)
+    logits = torch.cat([student(x), teacher(x)], 1)
+    of_gaps, of_margins = further_rounding(logits / temperature), further_rounding(logits)
+    more = {"over": of_gaps, "under": of_gaps, "agreement": of_margins}
+    return {name: values + more[name] for name, values in found.items()}
 
 
 @torch.no_grad()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-# Confidences and margins that two ways of computing give differ by this much at most.
+# Confidences and margins that two ways of computing give differ by this much at most, of logits up to about 100.
 ROUNDING = 1e-4
+# Of larger ones, by so many steps of their type.
+_STEPS = 8
 
 
 class BracketError(RuntimeError):
@@ -26,6 +29,12 @@ def check_bracket(what: str, eps: float, lower: Tensor, upper: Tensor, index: Te
         BracketError: It is not; names the first example by its position `index` in the split.
     """
     _raise(what, eps, lower > upper + ROUNDING, lower, upper, index)
+
+
+def further_rounding(logits: Tensor) -> Tensor:
+    """Return by how much the rounding of large logits `[B, C]` exceeds `ROUNDING`, `[B]`: bounds give way by it."""
+    size = logits.abs().amax(1)
+    return (size * (_STEPS * torch.finfo(size.dtype).eps) - ROUNDING).clamp(min=0)
 
 
 def check_verdicts(what: str, eps: float, found: Tensor, certified: Tensor, index: Tensor) -> None:
