@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -68,13 +69,22 @@ def write_whole(path: Path, parts: Iterable[bytes | memoryview]) -> str:
     return digest.hexdigest()
 
 
+def as_json(value: Any) -> str:
+    """Return indented JSON with a line break at its end; numbers that are none, which JSON does not know, are null.
+
+    >>> as_json([float("nan"), 1.0])
+    '[\\n  null,\\n  1.0\\n]\\n'
+    """
+    return json.dumps(_known(value), indent=2, allow_nan=False) + "\n"
+
+
 def write_json(value: Any, path: Path) -> None:
-    """Write a JSON file at once.
+    """Write a file of `as_json` at once.
 
     Raises:
         WriteError: As `replacing`.
     """
-    write_whole(path, [(json.dumps(value, indent=2) + "\n").encode()])
+    write_whole(path, [as_json(value).encode()])
 
 
 def put_aside(path: Path) -> Path | None:
@@ -141,6 +151,14 @@ def is_running(process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _known(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from robustill import writing
 from robustill.errors import InputError
 from robustill.terminal import printable
-from robustill.writing import make_folder
+from robustill.writing import as_json, make_folder
 
 
 def print_table(
@@ -85,9 +85,7 @@ def number(option: str, text: str) -> float:
 
 def print_json(value: Any) -> None:
     """Print JSON to standard output."""
-    import json
-
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.write(as_json(value))
 
 
 def write_json(value: Any, path: Path) -> None:
