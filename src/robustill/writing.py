@@ -70,10 +70,10 @@ def write_whole(path: Path, parts: Iterable[bytes | memoryview]) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Return indented JSON with a line break at its end; numbers that are none, which JSON does not know, are null.
+    r"""Return indented JSON with a line break at its end; numbers that are none, which JSON does not know, are null.
 
     >>> as_json([float("nan"), 1.0])
-    '[\\n  null,\\n  1.0\\n]\\n'
+    '[\n  null,\n  1.0\n]\n'
     """
     return json.dumps(_known(value), indent=2, allow_nan=False) + "\n"
 
