@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,16 @@ def test_a_table_of_hostile_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.count(r"\x1b[2J") == 2
     assert "[red]cat[/]" in text
     assert plain("[b]") == r"\[b]"
+
+
+def test_names_that_the_terminals_encoding_does_not_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "猫").mkdir()
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(SystemExit):
+        main(["doctor", "--data", str(tmp_path / "猫")])
+    terminal.flush()
+    assert rb"\u732b" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_error_that_names_a_hostile_file(capsys: pytest.CaptureFixture[str]) -> None:

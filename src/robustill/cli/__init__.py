@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     ...     main(["--version"])
     robustill 0.1.0
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the terminal's encoding does not have must not lose a table; stderr is like this anyway.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(args=arguments)
     except RobustillError as error:
