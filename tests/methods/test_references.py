@@ -49,7 +49,7 @@ def test_the_adversary_climbs_what_the_loops_say(name: str, net: Callable[[int],
     torch.testing.assert_close(mine, other, rtol=1e-7, atol=1e-11)
 
 
-# What the papers say of the order, and of a second run of S(x').
+# The order of the released code, and a second run of S(x').
 ORDERS = {
     "pgd_at": ("adv",),
     "trades": ("nat", "adv"),
@@ -59,7 +59,9 @@ ORDERS = {
     "absld": ("adv", "nat"),
     "mtard": ("adv", "nat"),
     "bmtard": ("adv", "nat"),
-    "ciard": ("adv", "nat"),
+    "ciard": ("nat", "adv"),
+    "adaad": ("nat", "adv"),
+    "dgad": ("nat", "adv"),
     "peeraid": ("adv", "nat"),
     "peeraid twice": ("adv", "adv", "nat"),
     "fair_ard": ("adv", "nat"),
@@ -67,7 +69,7 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_batch_norm_sees_the_batches_in_the_order_of_the_paper(name: str) -> None:
+def test_batch_norm_sees_the_batches_in_the_order_of_the_release(name: str) -> None:
     case = CASES[name]
     scene = case.scene(conv_bn)
     right, wrong = copy.deepcopy(scene.s).train(), copy.deepcopy(scene.s).train()

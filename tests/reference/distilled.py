@@ -176,7 +176,7 @@ def dgad(
 
     `legacy` is the released MobileNet script: `0.5 (n/B L_st + (B - n)/B) L_at` with the means over the two parts.
     """
-    attacked, clean = rows(student(x_adv)), rows(student(x))
+    clean, attacked = rows(student(x)), rows(student(x_adv))
     targets, opinions = fixed(teacher, x), fixed(teacher, x_adv)
     natural, adversarial, distances = [], [], []
     for i, label in enumerate(y.tolist()):

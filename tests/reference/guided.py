@@ -94,7 +94,7 @@ def ciard(
     L_push is the mean over the examples whose attacked image the clean teacher names wrongly, if there are any, of
     KL(T_c(x') || S(x') / t_push); w3 brings it to the power of ten of the smaller of the other two.
     """
-    attacked, clean = rows(student(x_adv)), rows(student(x))
+    clean, attacked = rows(student(x)), rows(student(x_adv))
     soft_adv, soft_nat, opinions = fixed(robust, x_adv), fixed(natural, x), fixed(natural, x_adv)
     adv, nat, push = [], [], []
     for i, label in enumerate(y.tolist()):

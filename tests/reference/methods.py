@@ -81,8 +81,8 @@ def rslad(student: nn.Module, teacher: nn.Module, x: Tensor, x_adv: Tensor, *, a
 
 def adaad(student: nn.Module, teacher: nn.Module, x: Tensor, x_adv: Tensor, *, alpha: float) -> Tensor:
     """Alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x))."""
-    attacked = rows(student(x_adv))
     clean = rows(student(x))
+    attacked = rows(student(x_adv))
     return alpha * _mean_kl(_fixed(teacher, x_adv), attacked) + (1 - alpha) * _mean_kl(_fixed(teacher, x), clean)
 
 

@@ -65,6 +65,6 @@ def adaad_inner(student: nn.Module, teacher: nn.Module, x_adv: Tensor, *, lam: f
 
 def adaad(student: nn.Module, teacher: nn.Module, x: Tensor, x_adv: Tensor, *, lam: float, alpha: float) -> Tensor:
     """AdaAD with every q softened."""
-    attacked, clean = rows(student(x_adv)), rows(student(x))
+    clean, attacked = rows(student(x)), rows(student(x_adv))
     pairs = zip(fixed(teacher, x_adv), fixed(teacher, x), attacked, clean, strict=True)
     return mean([alpha * kl(mixed(a, lam), z) + (1 - alpha) * kl(mixed(c, lam), s) for a, c, z, s in pairs])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from robustill.data import Data
 from robustill.methods import Standard
 from robustill.training import Settings, train
-from robustill.training.averaging import averaged, due, has_batch_norm, reestimate_batch_norm, wants_statistics
+from robustill.training.averaging import averaged, due, reestimate_batch_norm, wants_statistics
 from robustill.training.settings import AverageSettings
 
 Weights = dict[str, Tensor]
@@ -118,15 +118,23 @@ def batches(count: int) -> list[tuple[Tensor, Tensor]]:
     return [(torch.rand(size, 2, 3, 3, generator=generator), torch.zeros(size)) for size in sizes]
 
 
-def test_reestimation_is_the_cumulative_average_over_batches() -> None:
+def test_reestimation_is_the_mean_over_batches_weighted_by_their_sizes() -> None:
     norm = nn.BatchNorm2d(2, momentum=0.3)
-    norm.running_mean.fill_(50)  # type: ignore[union-attr]
+    norm.running_mean.fill_(torch.nan)  # type: ignore[union-attr]
     data = batches(3)
     reestimate_batch_norm(norm, data)
     means = [x.mean((0, 2, 3)) for x, _ in data]
     variances = [x.var((0, 2, 3), unbiased=True) for x, _ in data]
-    torch.testing.assert_close(norm.running_mean, sum(means) / 3)
-    torch.testing.assert_close(norm.running_var, sum(variances) / 3)
+    torch.testing.assert_close(norm.running_mean, 0.4 * means[0] + 0.4 * means[1] + 0.2 * means[2])
+    torch.testing.assert_close(norm.running_var, 0.4 * variances[0] + 0.4 * variances[1] + 0.2 * variances[2])
+    assert norm.num_batches_tracked == 3
+    assert norm.momentum == 0.3
+
+
+def test_a_pass_that_breaks_leaves_the_momentum() -> None:
+    norm = nn.BatchNorm2d(2, momentum=0.3)
+    with pytest.raises(ValueError, match="expected 4D"):
+        reestimate_batch_norm(norm, [(torch.zeros(2, 2), torch.zeros(2))])
     assert norm.momentum == 0.3
 
 
@@ -148,7 +156,6 @@ def test_without_batch_norm_nothing_is_read() -> None:
         raise AssertionError("read a batch")
         yield
 
-    assert not has_batch_norm(network())
     reestimate_batch_norm(network(), unread())  # type: ignore[arg-type]
 
 

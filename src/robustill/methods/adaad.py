@@ -55,6 +55,6 @@ class AdaAD(AdversarialMethod):
         return lambda x_adv: kl_div(self.student(x_adv), self.teacher(x_adv))
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
-        adv = kl_div(self.student(x_adv), self.teacher(x_adv))
         nat = kl_div(self.student(x), self.teacher(x))
+        adv = kl_div(self.student(x_adv), self.teacher(x_adv))
         return Loss(self.alpha * adv + (1 - self.alpha) * nat, {"adv": adv, "nat": nat})

@@ -87,7 +87,7 @@ class CIARD(AdversarialMethod):
         return lambda x_adv: cross_entropy(self.student(x_adv), y)
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
-        adv_logits, nat_logits = self.student(x_adv), self.student(x)
+        nat_logits, adv_logits = self.student(x), self.student(x_adv)
         with torch.set_grad_enabled(self.learning and torch.is_grad_enabled()):
             robust = self.teacher_adv(x_adv)
         tau = self.entropies.temperatures.clone()

@@ -62,7 +62,7 @@ class DGAD(AdversarialMethod):
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         wrong = (self.teacher(x).argmax(1) != y).to(x.dtype)
-        adv_logits, nat_logits = self.student(x_adv), self.student(x)
+        nat_logits, adv_logits = self.student(x), self.student(x_adv)
         nat = wrong * kl_div(nat_logits, corrected(self.teacher(x), y))
         adv = (1 - wrong) * kl_div(adv_logits, corrected(self.teacher(x_adv), y))
         consistency = squared_distance(probabilities(adv_logits), probabilities(nat_logits))

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_avg_fn, update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_avg_fn
 
 from robustill.attacks import eval_mode
 from robustill.training.settings import AverageSettings
@@ -43,9 +44,9 @@ def due(settings: AverageSettings, epoch: int, *, end_of_epoch: bool) -> bool:
     return epoch >= settings.start and end_of_epoch == (settings.name == "swa")
 
 
-def has_batch_norm(model: nn.Module) -> bool:
-    """Return whether any module keeps running statistics."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the modules that keep running statistics."""
+    return [each for each in model.modules() if isinstance(each, _BatchNorm)]
 
 
 def wants_statistics(settings: AverageSettings) -> bool:
@@ -53,12 +54,27 @@ def wants_statistics(settings: AverageSettings) -> bool:
     return settings.batch_norm == "reestimate" or (settings.batch_norm == "auto" and settings.name == "swa")
 
 
+@torch.no_grad()
 def reestimate_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Replace the running statistics of `model` by the cumulative average over `batches` of (x, y).
+    """Replace the running statistics of `model` by their mean over `batches` of (x, y), each weighted by its size.
 
     Modes are restored; weights do not move. A model without batch norm is left alone and `batches` is not read.
     """
-    if has_batch_norm(model):
-        # `update_bn` gives all modules the mode of the outermost one.
-        with eval_mode(model), torch.no_grad():
-            update_bn((x for x, _ in batches), model)
+    norms = batch_norms(model)
+    if not norms:
+        return
+    momenta, seen = [each.momentum for each in norms], 0
+    try:
+        with eval_mode(model):
+            model.train()
+            for each in norms:
+                each.reset_running_stats()
+            for x, _ in batches:
+                seen += len(x)
+                for each in norms:
+                    # PyTorch's `update_bn` gives the rest at the end as much weight as a whole batch.
+                    each.momentum = len(x) / seen
+                model(x)
+    finally:
+        for each, momentum in zip(norms, momenta, strict=True):
+            each.momentum = momentum
