@@ -9,7 +9,7 @@ import pytest
 
 from robustill.attacks import PGD
 from robustill.data import load_data
-from robustill.methods import ARD, IAD, Soften
+from robustill.methods import ARD, CIARD, IAD, PeerAiD, Soften
 from robustill.models import build_model
 from robustill.recipe import load_recipe, shipped_recipes
 from robustill.training import Settings, train
@@ -81,3 +81,20 @@ def test_an_average_over_more_steps_than_there_are(
 def test_nothing_that_a_shipped_recipe_says_comes_too_late(name: str) -> None:
     recipe = load_recipe(name)
     assert list(unreached(recipe.training, recipe.method.model_extra or {})) == []
+
+
+def test_a_robust_teacher_that_learns_at_the_students_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    data = load_data("digits", limit=40)
+    networks = [build_model("cnn_small", num_classes=10, shape=data.shape) for _ in range(3)]
+    guided = {"begin": 0, "attack": ATTACK}
+    train(CIARD(*networks, **guided), data, epochs=1, progress=False)
+    told = (
+        "note: teacher_adv was trained before and goes on by the student's optimizer, lr 0.1, which may undo what it "
+    )
+    assert f"{told}knows; training.guides.teacher_adv.optimizer is its own\n" in capsys.readouterr().err
+    settings = Settings.model_validate({"epochs": 1, "guides": {"teacher_adv": {"optimizer": {"lr": 1e-4}}}})
+    train(CIARD(*networks, **guided), data, settings, progress=False)
+    assert "goes on" not in capsys.readouterr().err
+    # A fresh peer learns as the student does.
+    train(PeerAiD(*networks[:2], attack=ATTACK), data, epochs=1, progress=False)
+    assert "goes on" not in capsys.readouterr().err

@@ -19,12 +19,13 @@ from robustill.training.checkpoint import settings_then
 from robustill.training.device import cpu_threads, settled
 from robustill.training.interrupt import Interrupted, stop_requests
 from robustill.training.lock import hold
+from robustill.training.networks import going_on
 from robustill.training.result import TrainResult
 from robustill.training.resume import check_new
 from robustill.training.run import Run
 from robustill.training.settings import Settings, changed
 from robustill.training.track import Live, check_trackers
-from robustill.training.unreached import tell_unreached
+from robustill.training.unreached import tell_left_out, tell_unreached
 
 
 def train(
@@ -100,6 +101,7 @@ def _train(
         run.processes.once(lambda: check_new(out))
     steps = data.steps_per_epoch(settings.batch_size)
     if run.processes.first:
+        tell_left_out(settings, going_on(method))
         tell_unreached(settings, run.values, steps)
     show = progress and run.processes.first
     label = f"{type(method).__name__} on {data.name}"

@@ -32,9 +32,13 @@ def guides(method: Method) -> dict[str, nn.Module]:
 
 def pretrained(method: Method) -> dict[str, nn.Module]:
     """Return the networks that should know the problem before the run: teachers, and guides that are not fresh."""
+    return going_on(method) | {name: teacher.network for name, teacher in teachers(method).items()}
+
+
+def going_on(method: Method) -> dict[str, nn.Module]:
+    """Return the classifiers beside the student that were trained before and are trained further."""
     fresh = {name for each in _methods(method) for name in each.fresh}
-    going_on = {name: network for name, network in guides(method).items() if name not in fresh}
-    return going_on | {name: teacher.network for name, teacher in teachers(method).items()}
+    return {name: network for name, network in guides(method).items() if name not in fresh}
 
 
 def method_name(method: Method) -> str:

@@ -1,12 +1,23 @@
-"""Settings that come too late or last too long for a run: they are allowed, but not in silence."""
+"""Settings that come too late, last too long or were left out for a run: they are allowed, but not in silence."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from robustill.training.settings import ScheduleSettings, Settings
+
+
+def tell_left_out(settings: Settings, going_on: Iterable[str]) -> None:
+    """Say which networks that were trained before go on by the student's optimizer, whose first steps are large."""
+    for name in going_on:
+        if name not in settings.guides or settings.guides[name].optimizer is None:
+            key = f"training.guides.{name}.optimizer"
+            sys.stderr.write(
+                f"note: {name} was trained before and goes on by the student's optimizer, lr "
+                f"{settings.optimizer.lr:g}, which may undo what it knows; {key} is its own\n"
+            )
 
 
 def tell_unreached(settings: Settings, arguments: Mapping[str, Any], steps: int) -> None:
