@@ -8,7 +8,8 @@ State: two temperatures per class, and the epoch's class risks R_c = mean CE; ta
     [0.5, 5] once per epoch, g = R - mean R (a harder class gets a sharper label)
 Differs: the released targets share memory, so that both temperatures act on both terms, here each on its own; its class
     risks are sums, which balanced classes make the same thing; equal risks give it NaN, here no change; a class without
-    examples keeps its temperatures. Its KL averages over classes too (training.loss_scale = 0.1).
+    examples keeps its temperatures. Its KL averages over classes too (training.loss_scale = 0.1). It ends in a
+    NameError when it first saves, after epoch 10.
 Settings: alpha 5/6, rate 0.1, x0.1 with the learning rate; otherwise as RSLAD.
 """
 

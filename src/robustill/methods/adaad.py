@@ -6,7 +6,9 @@ Inner: KL(T(x') || S(x')), gradient through both networks
 Outer: alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x))
 State: none
 Differs: the released CIFAR-10 script averages the KL over classes too, its CIFAR-100 script does not (a hidden factor
-    10), translated by training.loss_scale.
+    10), translated by training.loss_scale. Its options default to eps 16/255 and step 4/255. With 8/255 and 2/255, as
+    its README has them, a user got about 47 % under AutoAttack, the paper has 52 (boyellow/AdaAD#2; the author names
+    teacher and evaluation as reasons). AdaAD in SAAD's repository trains at eps 2/255: eps and step size are swapped.
 Settings: alpha 1; eps 8/255, step 2/255, 10 steps (16/255 and 4/255 give the paper's best AutoAttack figure), Gaussian
     start; SGD 0.1, weight decay 5e-4, batch 128, 200 epochs, x0.1 at 100, 150.
 """

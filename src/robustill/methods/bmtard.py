@@ -8,7 +8,8 @@ State: a weight, first loss and temperature per teacher; both balances take one 
     are formed with the old temperatures
 Differs: the released code divides entropies by one another, which a very confident clean teacher turns into NaN for
     ever; here they are compared. Its adaptive state is never saved. Its KL averages over classes too
-    (training.loss_scale = 0.1).
+    (training.loss_scale = 0.1). It cannot run as published: two modules that it imports are missing, the paths of its
+    teachers are empty, and there is no script for CIFAR-100.
 Settings: weight rate 0.025 and temperature rate 0.001, both x0.1 with the learning rate; temperatures in [1, 10];
     otherwise as MTARD.
 """

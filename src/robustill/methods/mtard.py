@@ -6,7 +6,9 @@ Inner: CE(S(x'), y)
 Outer: w_adv KL(T_adv(x') || S(x')) + w_nat KL(T_nat(x) || S(x))
 State: w_adv, w_nat and the losses of the first batch (normalisation loss balance, one step per batch)
 Differs: the released code never saves the weights and first losses, so it cannot resume; its KL averages over classes
-    too (translated by training.loss_scale = 0.1).
+    too (translated by training.loss_scale = 0.1). Its CIFAR-10 script builds a WRN-34-10 for the clean teacher, whose
+    file is a ResNet-56 and does not load; its CIFAR-100 script calls a module as if it were a function, a TypeError
+    (read, not run), and gives its files the names of CIFAR-10's.
 Settings: weight rate 0.025, x0.1 with the learning rate; eps 8/255, step 2/255, 10 steps, Gaussian start; otherwise as
     RSLAD. Teachers: TRADES WRN-34-10 and a clean ResNet-56 on CIFAR-10.
 """

@@ -6,7 +6,8 @@ Inner: KL(T(x) || S(x'))
 Outer: alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x))
 State: none
 Differs: the released KL averages over classes too and is multiplied by 10 on CIFAR-100: batch-mean KL / 10 for any
-    class count, translated by training.loss_scale = 0.1.
+    class count, translated by training.loss_scale = 0.1. RSLAD in SAAD's repository trains at eps 2/255: eps and step
+    size are swapped there.
 Settings: alpha 5/6; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD 0.1, weight decay 2e-4, batch 128, 300 epochs,
     x0.1 after 215, 260, 285.
 """
