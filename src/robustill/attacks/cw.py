@@ -14,7 +14,10 @@ from robustill.losses import margin
 
 @dataclass(frozen=True, kw_only=True)
 class CW:
-    """PGD on `min(max_{k != y} z_k - z_y, confidence)`, the `CW_inf` column of the RSLAD and MTARD tables.
+    """PGD on `min(max_{k != y} z_k - z_y, confidence)`, after the `CW_inf` column of the RSLAD and MTARD tables.
+
+    The released attack of that name looks for its perturbation without the pixels' box and clips to [0, 1] at the end;
+    here every step stays in the box, and none is lost on pixels that cannot move. That is mostly a little stronger.
 
     Args:
         eps: Radius in pixel units of [0, 1].
