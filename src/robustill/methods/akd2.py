@@ -6,7 +6,7 @@ Inner: CE(S(x'), y)
 Outer: (1 - lam1 - lam2) CE(S(x'), y) + lam1 t^2 KL(T_adv(x'; t) || S(x'; t)) + lam2 t^2 KL(T_nat(x'; t) || S(x'; t))
 State: none
 Differs: weights as in IAD's released baseline; the released attack runs with batch norm in train mode, here in eval
-    mode, and its second learning-rate drop is lost.
+    mode; its uniform start is not clipped to [0, 1], here it is; its second learning-rate drop is lost.
 Settings: lam1 0.5, lam2 0.25, t 1, with SWA (training.average); eps 8/255, step 2/255, 10 steps, uniform start; SGD
     0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 at 100 and 150.
 """

@@ -8,7 +8,8 @@ State: a weight per class, and the epoch's counts; w_c = kappa_c^-beta, rescaled
     once per epoch, where kappa_c is the mean number of attack iterates still classified correctly
 Differs: the released class mean assumes balanced classes; here it is over the class's examples, and a class without
     any keeps the mean of the others. The released Fair-MTARD teaches its clean term with the adversarial teacher, here
-    it is MTARD's. Its loss balance sees weighted losses, here unweighted ones.
+    it is MTARD's. Its loss balance sees weighted losses, here unweighted ones. The released attack around ARD has batch
+    norm in train mode and a uniform start that is not clipped to [0, 1]; here it is in eval mode, and clipped.
 Settings: beta 2; wrap ard, rslad, iad or mtard with their own settings, with Nesterov momentum.
 """
 
