@@ -10,7 +10,7 @@ Differs: the released CIFAR-10 script averages the KL over classes too, its CIFA
     its README has them, a user got about 47 % under AutoAttack, the paper has 52 (boyellow/AdaAD#2; the author names
     teacher and evaluation as reasons). AdaAD in SAAD's repository trains at eps 2/255: eps and step size are swapped.
 Settings: alpha 1; eps 8/255, step 2/255, 10 steps (16/255 and 4/255 give the paper's best AutoAttack figure), Gaussian
-    start; SGD 0.1, weight decay 5e-4, batch 128, 200 epochs, x0.1 at 100, 150.
+    start; SGD 0.1, weight decay 5e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs.
 """
 
 from __future__ import annotations

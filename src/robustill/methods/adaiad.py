@@ -8,7 +8,7 @@ Variants: the trust a is per example, and 1 before epoch `begin`.
 State: none (the trust starts with an epoch)
 Differs: the released code runs the teacher on x' twice and computes the trust in a loop over the batch.
 Settings: alpha 1, t 30, beta 0.1, begin 60; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD 0.1, weight decay
-    5e-4, batch 128, 200 epochs, x0.1 at 100, 150.
+    5e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ State: none
 Differs: weights as in IAD's released baseline; the released attack runs with batch norm in train mode, here in eval
     mode; its uniform start is not clipped to [0, 1], here it is; its second learning-rate drop is lost.
 Settings: lam1 0.5, lam2 0.25, t 1, with SWA (training.average); eps 8/255, step 2/255, 10 steps, uniform start; SGD
-    0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 at 100 and 150.
+    0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Differs: the released code reweighs its two subsets by the configured batch size
     by zero where the teacher is always wrong), here each example counts once. Its MobileNetV2 branch multiplies the
     subsets' losses instead of adding them (legacy_mnv2).
 Settings: beta 1; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD 0.1, weight decay 5e-4, batch 128, 200 epochs,
-    x0.1 at 100, 150.
+    x0.1 after 100 and 150 epochs.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Differs: the text of the paper weighs form I's teacher term by the trust, the re
     the released attack runs with batch norm in train mode, here in eval mode; its uniform start is not clipped to
     [0, 1], here it is; its second learning-rate drop is lost.
 Settings: beta 0.1; I: alpha 1, t 1, begin 60; II: alpha1 0.5, alpha2 0.25, begin 40; eps 8/255, step 2/255, 10 steps,
-    uniform start; SGD 0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 at 100 and 150.
+    uniform start; SGD 0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ Variants: the radius rises from 0 to eps and k falls from 1 to kappa during `ram
 State: the steps of this epoch and of an epoch (the rise goes step by step, from the second epoch on)
 Differs: the released ramp is in steps and may begin in the first epoch. The bounds are of the network in eval mode:
     batch norm enters with its running statistics.
-Settings: kappa 1/2; MNIST: eps 0.2 or 0.4, Adam 1e-3, x0.1 at 25 and 42 %, batch 100, 100 epochs, warm-up 2,000 steps
-    (1/30) and ramp 10,000 steps (1/6). The last epoch is kept: an early one is accurate and certifies nothing. With
-    selection.eps the certified share of the validation images is logged.
+Settings: kappa 1/2; MNIST: eps 0.2 or 0.4, Adam 1e-3, x0.1 after 25 and 42 %, batch 100, 100 epochs, warm-up 2,000
+    steps (1/30) and ramp 10,000 steps (1/6). The last epoch is kept: an early one is accurate and certifies nothing.
+    With selection.eps the certified share of the validation images is logged.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Variants: the distance is of logits; nothing is detached, so it moves the guide 
 State: the guide, trained from fresh weights (training.guides.guide; the student's optimizer settings when left out)
 Differs: the clean prediction is computed once per attack instead of in every step.
 Settings: beta 0 or 6; eps 0.031, step 0.007, 10 steps, Gaussian start; guide ResNet-18; SGD 0.1, weight decay 2e-4,
-    batch 128, 100 epochs (the first at 0.02), x0.1 at 76, 91.
+    batch 128, 100 epochs (the first at 0.02), x0.1 after 75 and 90 epochs.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Inner: CE(S(x'), y)
 Outer: BCE(S(x'), y) + lam KL(S(x) || S(x')) (1 - S(x)_y), nothing detached
 State: none
 Settings: lam 5 (6 for WideResNet); eps 0.031, step 0.007, 10 steps, Gaussian start; ResNet-18: SGD 0.01, weight decay
-    3.5e-3, batch 128, 120 epochs, x0.1 at 75, 90, 100.
+    3.5e-3, batch 128, 120 epochs, x0.1 after 74, 89 and 99 epochs.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ State: the peer, with an optimizer and a schedule of its own (training.guides.pe
 Differs: the released KL averages over classes too: the defaults are its CIFAR-10 weights over 10. It runs S(x') twice,
     which moves batch norm twice (bn_compat). Its weight average estimates batch norm with a graph.
 Settings: CIFAR-10 as the defaults; CIFAR-100 gamma2, lam2 and lam3 0.01; eps 8/255, step 2/255, 10 steps, Gaussian
-    start; peer and student SGD 0.1, weight decay 2e-4, batch 128, 300 epochs, x0.1 after 214, 259, 284; SWA of the
-    student from the first drop. A peer is of no use against its own adversary: never judge it by that.
+    start; peer and student SGD 0.1, weight decay 2e-4, batch 128, 300 epochs, x0.1 after 214, 259 and 284
+    epochs; SWA of the student from the first drop. A peer is of no use against its own adversary: never judge it by
+    that.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ Outer: CE(S(x'), y)
 State: none
 Differs: the widely inherited training loop leaves batch norm in train mode during the attack and computes weight
     gradients in each of its steps; here the attack runs in eval mode and leaves gradients alone.
-Settings: eps 8/255, step 2/255, 10 steps, uniform start; SGD 0.1, momentum 0.9, weight decay 5e-4, 200 epochs.
+Settings: eps 8/255, step 2/255, 10 steps, uniform start; SGD 0.1, momentum 0.9, weight decay 5e-4, batch 128,
+    200 epochs, x0.1 after 100 and 150 epochs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Differs: the released KL averages over classes too and is multiplied by 10 on CI
     class count, translated by training.loss_scale = 0.1. RSLAD in SAAD's repository trains at eps 2/255: eps and step
     size are swapped there.
 Settings: alpha 5/6; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD 0.1, weight decay 2e-4, batch 128, 300 epochs,
-    x0.1 after 215, 260, 285.
+    x0.1 after 215, 260 and 285 epochs.
 """
 
 from __future__ import annotations

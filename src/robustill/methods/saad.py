@@ -8,11 +8,12 @@ Variants: where d = x' - x; w = scale (H - min H) over the batch, H the Renyi en
     is the paper's main form, beta above 0 the one that teaches sure examples on clean images.
 State: none (the ramp e / E follows the epochs, counted from 1)
 Differs: the released scale is 5 whatever its option says (in one version of the code). x - d is not clipped to [0, 1],
-    as released. The AdaAD, RSLAD and IGDM of the same repository have eps and step size swapped: they train at eps
-    2/255, SAAD and ARD at 8/255, and none of them has SWA. Whether published rows come from them is not known.
-Settings: igdm 1 on CIFAR-10, 10 on CIFAR-100, order 1, beta 0; eps 8/255, step
-    2/255, 10 steps, Gaussian start; SGD 0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 at 100, 150; SWA from 95.
-    The weights are relative to the batch: its surest example gets 0, and so does a batch of one.
+    as released. The AdaAD, RSLAD and IGDM of the same repository have eps and step size swapped, and no SWA: they train
+    at eps 2/255, SAAD and ARD at 8/255. Whether published rows come from them is not known.
+Settings: igdm 1 on CIFAR-10, 10 on CIFAR-100, order 1, beta 0; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD
+    0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs; SWA from the end of the 95th epoch on
+    (training.average.start = 94). The weights are relative to the batch: its surest example gets 0, and so does a batch
+    of one.
 """
 
 from __future__ import annotations

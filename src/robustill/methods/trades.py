@@ -7,7 +7,8 @@ Outer: CE(S(x), y) + beta KL(S(x) || S(x')), gradient through both sides
 State: none
 Differs: the released attack recomputes S(x) in every step and the released loss runs S(x) twice; here once each, so
     batch norm sees one clean and one adversarial batch per step instead of two and one.
-Settings: beta 6; eps 0.031, step 0.007, 10 steps, Gaussian start; SGD 0.1, weight decay 2e-4, batch 128, 76 epochs.
+Settings: beta 6; eps 0.031, step 0.007, 10 steps, Gaussian start; SGD 0.1, weight decay 2e-4, batch 128, 76 epochs,
+    x0.1 after 74 epochs.
 """
 
 from __future__ import annotations
