@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -72,7 +73,16 @@ def recipe(each: Card) -> str:
         parts.append('[method.base]\nname = "rslad"')
         wanted.append("teacher")
     lines = [f'{name} = "{"resnet18" if name in method.fresh else f"runs/my-{name}"}"' for name in wanted]
-    return "\n".join((["[teachers]", *lines, ""] if lines else []) + parts)
+    return "\n".join((["[teachers]", *lines, ""] if lines else []) + parts + guides(each.name))
+
+
+def guides(name: str) -> list[str]:
+    """Return the tables of networks that need settings of their own, with the scale they assume, from the recipe."""
+    path = ROOT / "recipes" / f"cifar10_{name}_resnet18.toml"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    tables = re.findall(r"^(?:#.*\n)*\[training\.guides\..*\n(?:\w.*\n)*", text, flags=re.MULTILINE)
+    scale = re.findall(r"^loss_scale = .*\n", text, flags=re.MULTILINE)
+    return ["\n[training]", "".join(scale + tables).rstrip()] if tables else []
 
 
 def overview(cards: list[Card]) -> str:

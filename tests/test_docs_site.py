@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -107,6 +108,14 @@ def test_every_method_says_what_was_measured() -> None:
     shown = set(re.findall(r"fashion-mnist_([\w-]+)_cnn-small` \| last", "".join(pages.values())))
     assert shown == set(runs)
     assert all("## Results" in text for name, text in pages.items() if name != "index")
+
+
+def test_a_page_shows_the_settings_of_a_teacher_that_learns_on() -> None:
+    page = (DOCS / "methods" / "ciard.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"## In a recipe\n\n```toml\n(.*?)```", page, flags=re.DOTALL)
+    shipped = tomllib.loads((ROOT / "recipes" / "cifar10_ciard_resnet18.toml").read_text(encoding="utf-8"))["training"]
+    assert shipped["guides"].keys() == {"teacher_adv"}
+    assert tomllib.loads(snippet)["training"] == {key: shipped[key] for key in ("loss_scale", "guides")}
 
 
 @pytest.mark.slow

@@ -14,7 +14,10 @@ def steps(*drops: int, epochs: int, lr: float = 0.1) -> list[float]:
 
 
 def ciard(lr: float, start: int) -> list[float]:
-    """Return CIARD's cosine with its extra factor."""
+    """Return CIARD's cosine with its extra factor, at the start of each epoch.
+
+    The release counts epochs from 1, so its rate is the one that is reached here at the end of an epoch.
+    """
     shares = [max(epoch - start, 0) / (300 - start) for epoch in range(300)]
     return [lr * (0.5 + 0.5 * math.cos(math.pi * share)) * math.exp(-0.01 * share**2) for share in shares]
 
