@@ -78,6 +78,7 @@ PUBLISHED = {
     "cifar10_rslad_resnet18": Published({"alpha": 5 / 6}, RSLAD300, scale=0.1, teachers=TRADES),
     "cifar100_rslad_resnet18": Published({"alpha": 5 / 6}, RSLAD300, scale=0.1, teachers=GOWAL),
     "cifar10_ard_resnet18": Published({"alpha": 1, "temperature": 30}, DROPS200, scale=1 / 10, teachers=TRADES),
+    # The teacher is our choice: none is published.
     "cifar100_ard_resnet18": Published(
         {"alpha": 1, "temperature": 30}, DROPS200, scale=1 / 100, teachers=GOWAL, batch=256
     ),
