@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from robustill.attacks import gradient
 from robustill.losses import cross_entropy, kl_div, mart
 from robustill.methods import ARD, KD, MART, METHODS, RSLAD, TRADES, AdaAD
+from robustill.recipe import load_recipe
 from tests.methods.tiny import ATTACK, batch, conv, conv_bn, gradients, linear, nearby, teacher
 
 
@@ -144,16 +145,20 @@ def test_rslad_attacks_the_teachers_clean_prediction() -> None:
     assert not torch.allclose(objective(x_adv), kl_div(student(x_adv), guide(x_adv)), rtol=1e-3)
 
 
-def test_a_loss_scale_of_a_tenth_is_the_released_mean_over_ten_classes() -> None:
-    student, guide = linear(0, classes=10).double(), linear(1, classes=10).double()
+@pytest.mark.parametrize(("data", "classes", "factor"), [("cifar10", 10, 1), ("cifar100", 100, 10)])
+def test_the_loss_scale_is_the_released_mean_over_classes_times_its_factor(
+    data: str, classes: int, factor: int
+) -> None:
+    scale = load_recipe(f"{data}_rslad_resnet18").training.loss_scale
+    student, guide = linear(0, classes=classes).double(), linear(1, classes=classes).double()
     x, y = batch(dtype=torch.float64)
     x_adv = nearby(x)
     target = guide(x).softmax(1)
     parts = [nn.functional.kl_div(student(p).log_softmax(1), target, reduction="none").mean() for p in (x_adv, x)]
-    elementwise = 5 / 6 * parts[0] + 1 / 6 * parts[1]
+    elementwise = factor * (5 / 6 * parts[0] + 1 / 6 * parts[1])
     ours = RSLAD(student, guide).outer(x, x_adv, y).total
-    assert 0.1 * ours.item() == pytest.approx(elementwise.item(), rel=1e-12)
-    torch.testing.assert_close(gradients(0.1 * ours, student), gradients(elementwise, student))
+    assert scale * ours.item() == pytest.approx(elementwise.item(), rel=1e-12)
+    torch.testing.assert_close(gradients(scale * ours, student), gradients(elementwise, student))
 
 
 def test_kd_scales_its_soft_term_by_the_squared_temperature() -> None:
