@@ -98,7 +98,8 @@ def overview(cards: list[Card]) -> str:
 
 Every method is one file with two functions: what the adversary maximises, and what training minimises at the point it
 found. How to choose: [Choose a teacher](../teachers.md). How to add one:
-[Add your own method](../how-to/own-method.md).
+[Add your own method](../how-to/own-method.md). Perturbed weights, around any method with an adversary:
+[AWP](../awp.md).
 
 Results: Fashion-MNIST, Linf eps 0.1, `cnn_small`, the last of six epochs (`faithful` and `ibp`: the epoch selected on
 validation images, `ibp` of ten), 10,000 test images, percent, mean ± standard deviation of three seeds. The difference
