@@ -61,6 +61,7 @@ ORDERS = {
     "bmtard": ("adv", "nat"),
     "ciard": ("nat", "adv"),
     "adaad": ("nat", "adv"),
+    "adaiad": ("nat", "adv"),
     "dgad": ("nat", "adv"),
     "peeraid": ("adv", "nat"),
     "peeraid twice": ("adv", "adv", "nat"),

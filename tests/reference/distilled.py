@@ -138,7 +138,7 @@ def adaiad(
     begun: bool,
 ) -> Tensor:
     """`A t^2 KL(T(x'; t) || S(x'; t)) + A (1 - a) KL(S(x) || S(x')) + (1 - A) CE(S(x), y)`."""
-    attacked, clean, opinions = rows(student(x_adv)), rows(student(x)), fixed(teacher, x_adv)
+    clean, attacked, opinions = rows(student(x)), rows(student(x_adv)), fixed(teacher, x_adv)
     losses = []
     for i, label in enumerate(y.tolist()):
         a = trust(opinions[i], label, beta, begun)

@@ -9,7 +9,8 @@ State: two temperatures per class, and the epoch's class risks R_c = mean CE; ta
 Differs: the released targets share memory, so that both temperatures act on both terms, here each on its own; its class
     risks are sums, which balanced classes make the same thing; equal risks give it NaN, here no change; a class without
     examples keeps its temperatures. Its KL averages over classes too (training.loss_scale = 0.1). It ends in a
-    NameError when it first saves, after epoch 10.
+    NameError when it first saves, after epoch 10. A drop of its rate acts on the temperatures at the end of the epoch
+    before it, here at the end of the first epoch with it.
 Settings: alpha 5/6, rate 0.1, x0.1 with the learning rate; otherwise as RSLAD.
 """
 

@@ -6,7 +6,9 @@ Inner: KL(T(x') || S(x')), gradient through both networks
 Outer: alpha (t^2 KL(T(x'; t) || S(x'; t)) + (1 - a) KL(S(x) || S(x'))) + (1 - alpha) CE(S(x), y), a = p_T(x')_y^beta
 Variants: the trust a is per example, and 1 before epoch `begin`.
 State: none (the trust starts with an epoch)
-Differs: the released code runs the teacher on x' twice and computes the trust in a loop over the batch.
+Differs: the released code runs the teacher on x' twice and computes the trust in a loop over the batch. It runs the
+    student on x, x', x, and from epoch `begin` on once more on x, which moves batch norm further towards x; here on x
+    and x'.
 Settings: alpha 1, t 30, beta 0.1, begin 60; eps 8/255, step 2/255, 10 steps, Gaussian start; SGD 0.1, weight decay
     5e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs.
 """
@@ -67,7 +69,7 @@ class AdaIAD(AdversarialMethod):
 
     def outer(self, x: Tensor, x_adv: Tensor, y: Tensor) -> Loss:
         t, target = self.temperature, self.teacher(x_adv)
-        adv, nat = self.student(x_adv), self.student(x)
+        nat, adv = self.student(x), self.student(x_adv)
         trust = torch.exp(-self.beta * cross_entropy(target, y))
         trust = torch.ones_like(trust) if self.trusting else trust
         soft = t**2 * kl_div(adv, target, temperature=t)

@@ -10,7 +10,8 @@ Variants: that was form I. Form II, with a clean teacher N: (1 - alpha1 - alpha2
 State: none (the trust starts with an epoch)
 Differs: the text of the paper weighs form I's teacher term by the trust, the released code does not (weigh_teacher);
     the released attack runs with batch norm in train mode, here in eval mode; its uniform start is not clipped to
-    [0, 1], here it is; its second learning-rate drop is lost.
+    [0, 1], here it is; from epoch `begin` on form I runs the student on x twice, which moves batch norm further
+    towards x, here once; its second learning-rate drop is lost.
 Settings: beta 0.1; I: alpha 1, t 1, begin 60; II: alpha1 0.5, alpha2 0.25, begin 40; eps 8/255, step 2/255, 10 steps,
     uniform start; SGD 0.1, weight decay 2e-4, batch 128, 200 epochs, x0.1 after 100 and 150 epochs.
 """

@@ -7,7 +7,7 @@ Variants: where d = x' - x.
 State: that of the wrapped method (the ramp e / E follows the epochs, counted from 1)
 Differs: the released ramp assumes 200 epochs. x - g d is not clipped to [0, 1], as released. Where b = 1, S(x') is that
     of the wrapped method. IGDM in SAAD's repository trains at eps 2/255: eps and step size are swapped there, in the
-    original script they are not.
+    original script they are not. Around AdaAD the release leaves out the clean forward, which moves batch norm alone.
 Settings: alpha 1 on CIFAR-10, 10 on CIFAR-100, b = g = 1; otherwise as the wrapped method. Logits in bfloat16 have
     three digits and their differences fewer: prefer float32 for small radii. The teacher must be robust: with one that
     is not, the target is nearly one class, and a large alpha collapses the student (a warning says so).
