@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from robustill.data import Data
 from robustill.methods import Standard
@@ -54,6 +55,27 @@ def test_one_cycle_climbs_and_falls_in_straight_lines() -> None:
     found = [lr_scale(schedule, epoch, 8) for epoch in range(9)]
     assert found == pytest.approx([0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0])
     assert lr_scale(ScheduleSettings(name="one_cycle", warmup=0), 0, 8) == 1.0
+
+
+def test_a_warm_up_in_epochs_before_any_fall() -> None:
+    drops = ScheduleSettings(milestones=(3,), warmup_epochs=2)
+    assert [lr_scale(drops, position, 4) for position in (0, 0.5, 1, 2, 3)] == pytest.approx([0, 0.25, 0.5, 1, 0.1])
+    cosine = ScheduleSettings(name="cosine", warmup_epochs=2)
+    assert [lr_scale(cosine, epoch, 6) for epoch in range(7)] == pytest.approx(
+        [0, 0.5, *(lr_scale(ScheduleSettings(name="cosine"), epoch, 4) for epoch in range(5))], abs=1e-12
+    )
+    late = ScheduleSettings(name="cosine", warmup_epochs=2, start=4)
+    assert [lr_scale(late, epoch, 6) for epoch in (2, 4, 5)] == pytest.approx([1, 1, 0.5])
+    assert [decay(drops, epoch, 4) for epoch in range(4)] == pytest.approx([1, 1, 1, 0.1])
+    assert rates(ScheduleSettings(name="constant", warmup_epochs=4), 4, 1.0) == pytest.approx([0, 0.25, 0.5, 0.75])
+
+
+def test_a_warm_up_in_epochs_is_not_for_one_cycle_and_not_written_where_it_is_off() -> None:
+    with pytest.raises(ValidationError, match="set warmup instead of warmup_epochs"):
+        ScheduleSettings(name="one_cycle", warmup_epochs=1)
+    assert "warmup_epochs" not in ScheduleSettings().model_dump()
+    warm = ScheduleSettings(warmup_epochs=1.5)
+    assert ScheduleSettings.model_validate(warm.model_dump(mode="json")) == warm
 
 
 def test_constant() -> None:

@@ -14,7 +14,7 @@ from robustill.models import build_model
 from robustill.recipe import load_recipe, shipped_recipes
 from robustill.training import Settings, train
 from robustill.training.hyperparameters import hyperparameters
-from robustill.training.unreached import tell_unreached, unreached
+from robustill.training.unreached import tell_unreached, unreached, unread
 
 ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
 
@@ -34,6 +34,8 @@ ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
         ({"schedule": {"name": "cosine", "milestones": [5]}}, []),
         ({"schedule": {"name": "cosine", "start": 5}}, ["schedule.start = 5"]),
         ({"schedule": {"name": "piecewise", "start": 5}}, []),
+        ({"schedule": {"warmup_epochs": 4}}, []),
+        ({"schedule": {"warmup_epochs": 5}}, ["schedule.warmup_epochs = 5, whose peak is"]),
         (
             {"guides": {"peer": {"schedule": {"name": "cosine", "start": 6}}}},
             ["guides.peer.schedule.start = 6"],
@@ -43,6 +45,34 @@ ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
 )
 def test_of_settings(changes: dict[str, Any], told: list[str]) -> None:
     assert list(unreached(Settings.model_validate({"epochs": 5, **changes}), {})) == told
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, []),
+        ({"schedule": {"name": "one_cycle", "warmup": 0.1}}, []),
+        ({"schedule": {"name": "cosine", "warmup": 0.1}}, ["schedule.warmup = 0.1 (one_cycle)"]),
+        ({"schedule": {"name": "one_cycle", "milestones": [2]}}, ["schedule.milestones = (2.0,) (piecewise)"]),
+        ({"schedule": {"start": 2}}, ["schedule.start = 2.0 (cosine)"]),
+        ({"optimizer": {"name": "adamw", "momentum": 0.5}}, ["optimizer.momentum = 0.5 (sgd)"]),
+        ({"average": {"decay": 0.9}}, ["average.decay = 0.9 (ema)"]),
+        ({"average": {"name": "swa", "start": 1, "decay": 0.9}}, ["average.decay = 0.9 (ema)"]),
+        ({"awp": {"warmup": 2}}, ["awp.warmup = 2 (awp.gamma)"]),
+        (
+            {"guides": {"peer": {"optimizer": {"name": "adamw", "nesterov": True}}}},
+            ["guides.peer.optimizer.nesterov = True (sgd)"],
+        ),
+    ],
+    ids=str,
+)
+def test_settings_that_nothing_reads(changes: dict[str, Any], told: list[str]) -> None:
+    assert list(unread(Settings.model_validate({"epochs": 5, **changes}))) == told
+
+
+def test_no_shipped_recipe_has_settings_that_nothing_reads() -> None:
+    for name in shipped_recipes():
+        assert not list(unread(load_recipe(name).training)), name
 
 
 def test_of_methods_also_inside_wrappers(capsys: pytest.CaptureFixture[str]) -> None:

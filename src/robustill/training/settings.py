@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from robustill.errors import InputError, nearest
 
@@ -50,6 +59,21 @@ class ScheduleSettings(Table):
     drops: Literal["all", "first"] = Field(default="all", description="'first' reproduces ARD's released schedule")
     start: float = Field(default=0.0, ge=0, description="cosine: epochs at the full rate before the fall")
     damping: float = Field(default=0.0, ge=0, description="cosine: extra factor exp(-damping (share of the fall)^2)")
+    warmup_epochs: float = Field(
+        default=0.0, ge=0, description="epochs that climb to the peak before anything falls; one_cycle has `warmup`"
+    )
+
+    @model_validator(mode="after")
+    def _one_warm_up(self) -> ScheduleSettings:
+        if self.name == "one_cycle" and self.warmup_epochs:
+            raise ValueError("one_cycle climbs for a share of the run: set warmup instead of warmup_epochs")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what runs of before did not know where it is off, so that they go on and are found again."""
+        found: dict[str, Any] = dump(self)
+        return found if self.warmup_epochs else {key: found[key] for key in found if key != "warmup_epochs"}
 
 
 class AverageSettings(Table):

@@ -23,12 +23,15 @@ def tell_left_out(settings: Settings, going_on: Iterable[str]) -> None:
 def tell_unreached(settings: Settings, arguments: Mapping[str, Any], steps: int) -> None:
     """Say which of `settings`, and of the method's `arguments`, begin after the last epoch, of `steps` each.
 
-    Also an exponential average that looks back over more steps than there are.
+    Also which nothing reads, and an exponential average that looks back over more steps than there are.
     """
     found = list(unreached(settings, arguments))
     if found:
         count = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
         sys.stderr.write(f"note: never reached in {count}: {', '.join(found)}\n")
+    nothing = list(unread(settings))
+    if nothing:
+        sys.stderr.write(f"note: without effect: {', '.join(nothing)}\n")
     average, averaged = settings.average, steps * (settings.epochs - settings.average.start)
     horizon = 1 / (1 - average.decay)
     if average.name == "ema" and 0 < averaged < horizon:
@@ -57,9 +60,47 @@ def unreached(settings: Settings, arguments: Mapping[str, Any]) -> Iterator[str]
             yield f"{name} = {value}"
 
 
+# For whom a key of each table is; another value than its default does nothing for anyone else.
+_READERS = {
+    "optimizer": {"sgd": ("momentum", "nesterov"), "adamw": ()},
+    "schedule": {
+        "piecewise": ("milestones", "factor", "drops"),
+        "one_cycle": ("warmup",),
+        "cosine": ("start", "damping"),
+    },
+    "average": {"ema": ("decay", "start", "batch_norm"), "swa": ("start", "batch_norm")},
+}
+
+
+def unread(settings: Settings) -> Iterator[str]:
+    """Yield settings, as `key = value (for whom)`, that were changed and that the chosen optimizer or the like ignores.
+
+    >>> list(unread(Settings(schedule={"name": "cosine", "warmup": 0.1}, optimizer={"name": "adamw", "momentum": 0.8})))
+    ['optimizer.momentum = 0.8 (sgd)', 'schedule.warmup = 0.1 (one_cycle)']
+    """
+    yield from _ignored({"optimizer": settings.optimizer, "schedule": settings.schedule, "average": settings.average})
+    if not settings.awp.gamma and settings.awp.warmup:
+        yield f"awp.warmup = {settings.awp.warmup} (awp.gamma)"
+    for name, guide in settings.guides.items():
+        own = {"optimizer": guide.optimizer, "schedule": guide.schedule}
+        for each in _ignored({key: table for key, table in own.items() if table is not None}):
+            yield f"guides.{name}.{each}"
+
+
+def _ignored(tables: Mapping[str, Any]) -> Iterator[str]:
+    for name, table in tables.items():
+        readers = _READERS[name]
+        for key in dict.fromkeys(key for keys in readers.values() for key in keys):
+            value, who = getattr(table, key), [reader for reader, keys in readers.items() if key in keys]
+            if table.name not in who and value != type(table).model_fields[key].default:
+                yield f"{name}.{key} = {value} ({', '.join(who)})"
+
+
 def _of_schedule(schedule: ScheduleSettings, path: str, epochs: int) -> Iterator[str]:
     late = [f"{each:g}" for each in schedule.milestones if each >= epochs]
     if schedule.name == "piecewise" and late:
         yield f"{path}schedule.milestones {', '.join(late)}"
+    if schedule.warmup_epochs >= epochs:
+        yield f"{path}schedule.warmup_epochs = {schedule.warmup_epochs:g}, whose peak is"
     if schedule.name == "cosine" and schedule.start >= epochs:
         yield f"{path}schedule.start = {schedule.start:g}"
