@@ -9,6 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -57,6 +58,8 @@ STATE = resnet().state_dict()
         ({"last": {"state_dict": STATE}}, ("last", "state_dict")),
         (prefixed(STATE, "module.model."), ("module.", "model.")),
         (prefixed(STATE, "module.basic_net."), ("module.", "basic_net.")),
+        ({"state_dict": prefixed(STATE, "net.backbone.")}, ("state_dict", "net.", "backbone.")),
+        ({"state_dict": STATE, "best_acc": np.float64(0.5), "epoch": np.int64(3)}, ("state_dict",)),
     ],
 )
 def test_wrappers_and_prefixes_are_taken_off(content: Any, removed: tuple[str, ...], tmp_path: Path) -> None:
@@ -140,6 +143,7 @@ def test_the_names_of_the_gowal_networks_are_mapped(tmp_path: Path) -> None:
         (("mu", "sigma"), 1),
         (("normalize.mean", "normalize.std"), 1),
         (("0.mean", "0.std"), 255),
+        (("scaler.mean_", "scaler.std_"), 1),
     ],
 )
 def test_normalisation_of_the_checkpoint_is_adopted(names: tuple[str, str], scale: int, tmp_path: Path) -> None:
@@ -153,6 +157,17 @@ def test_normalisation_of_the_checkpoint_is_adopted(names: tuple[str, str], scal
     assert notes.normalization is not None
     assert model.spec.mean == pytest.approx([0.1, 0.2, 0.3])
     assert model.spec.std == pytest.approx([0.4, 0.5, 0.6])
+
+
+def test_a_network_that_holds_its_attacker_and_normaliser(tmp_path: Path) -> None:
+    whole = {**prefixed(STATE, "model."), "normalizer.new_mean": torch.full((3, 1, 1), 0.4)}
+    whole["normalizer.new_std"] = torch.full((3, 1, 1), 0.5)
+    # The attacker's copies are the same tensors when the file is written; others must not be taken up.
+    copies = {f"attacker.{name}": torch.zeros_like(tensor) for name, tensor in whole.items()}
+    model, notes = load({"model": prefixed({**copies, **whole}, "module.")}, tmp_path / "t.pt")
+    assert notes.removed == ("model", "module.", "model.")
+    assert model.spec.mean == pytest.approx([0.4] * 3)
+    torch.testing.assert_close(model(X), resnet()((X - 0.4) / 0.5), rtol=1e-4, atol=1e-5)
 
 
 def test_normalisation_is_adopted_with_the_precision_of_the_model(tmp_path: Path) -> None:
@@ -257,10 +272,23 @@ def test_a_pickle_with_a_command_is_refused_and_never_run(place: str, tmp_path: 
         assert seen.exists(), "the payload does work where pickles are trusted"
 
 
+def test_a_number_of_numpy_that_holds_an_object_is_refused(tmp_path: Path) -> None:
+    seen = tmp_path / "executed"
+
+    class Number:
+        def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+            return np.float64(0).__reduce__()[0], (np.dtype("O"), Payload(seen))
+
+    torch.save({"state_dict": STATE, "best": Number()}, tmp_path / "t.pt")
+    with pytest.raises(ModelError, match=r"pickled code objects \(numpy\.dtypes\.ObjectDType\)"):
+        load_foreign(resnet(), tmp_path / "t.pt")
+    assert not seen.exists()
+
+
 def test_whole_pickled_modules_and_namespaces_are_refused(tmp_path: Path) -> None:
-    for content in (nn.Linear(2, 2), {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)}):
+    for content, named in ((nn.Linear(2, 2), "torch.nn"), ({"args": argparse.Namespace(lr=0.1)}, "argparse.Namespace")):
         torch.save(content, tmp_path / "t.pt")
-        with pytest.raises(ModelError, match="pickled code objects"):
+        with pytest.raises(ModelError, match=rf"pickled code objects \({named}"):
             load_foreign(resnet(), tmp_path / "t.pt")
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from robustill.errors import ModelError, nearest_path
 from robustill.models.weights import read_safetensors
+from robustill.terminal import printable
 
 # In the order of preference where a checkpoint holds several.
 _WRAPPERS = (
@@ -31,8 +35,11 @@ _WRAPPERS = (
     "best",
     "last",
 )
-_PREFIXES = ("module.", "model.", "_orig_mod.", "basic_net.", "net.", "network.", "1.")
-_MEAN, _STD = ("mean", "mu"), ("std", "sigma")
+_MEAN, _STD = ("mean", "mu", "mean_", "_mean", "new_mean"), ("std", "sigma", "std_", "_std", "new_std")
+# The attacker of MadryLab's `robustness` holds the network a second time.
+_COPIES = "attacker."
+# Names that networks of this library, or plain sequences, share among all their weights.
+_OWN = re.compile(r"layers\.|(?!1\.)\d+\.")
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ def read_foreign(path: str | Path) -> ForeignWeights:
 def _load_tensors_only(path: Path) -> Any:
     try:
         _check_not_compressed(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with safe_globals(_numpy_numbers()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except FileNotFoundError as error:
@@ -83,8 +91,10 @@ def _load_tensors_only(path: Path) -> Any:
     except Exception as error:
         # torch says what it met in a long text that also explains how to switch the protection off.
         if isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower():
+            named = re.search(r"GLOBAL (\S+)|got <class '([^']+)'>", str(error))
+            what = f" ({printable(named[1] or named[2])})" if named else ""
             raise ModelError(
-                f"{path} contains pickled code objects, which could run any program when loaded: refused",
+                f"{path} contains pickled code objects{what}, which could run any program when loaded: refused",
                 hint="load it with the code it comes from and save the weights alone: torch.save(model.state_dict(), "
                 '"weights.pt")',
             ) from error
@@ -92,6 +102,13 @@ def _load_tensors_only(path: Path) -> Any:
             f"{path} is not a complete PyTorch checkpoint ({type(error).__name__})",
             hint="copy or download it again; an error page saved under that name is a common reason",
         ) from error
+
+
+def _numpy_numbers() -> list[Any]:
+    """Return what pickled NumPy numbers are made of, such as a best accuracy beside the weights; they run nothing."""
+    scalar = np.float64(0).__reduce__()[0]
+    places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*places, np.dtype, *{type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}]
 
 
 def _check_not_compressed(path: Path) -> None:
@@ -126,12 +143,15 @@ def _strip(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     tensors = {name: tensor for name, tensor in tensors.items() if name != "n_averaged"}
     stripped: list[str] = []
     while True:
+        whole = {name: tensor for name, tensor in tensors.items() if not name.startswith(_COPIES)}
+        tensors = whole or tensors
         weights = [name for name in tensors if _last(name) not in _MEAN + _STD]
-        shared = [prefix for prefix in _PREFIXES if weights and all(n.startswith(prefix) for n in weights)]
-        if not shared:
+        first, dot, _ = weights[0].partition(".") if weights else ("", "", "")
+        prefix = first + dot
+        if not dot or _OWN.match(prefix) or not all(name.startswith(prefix) for name in weights):
             return tensors, stripped
-        stripped.append(shared[0])
-        tensors = {name.removeprefix(shared[0]): tensor for name, tensor in tensors.items()}
+        stripped.append(prefix)
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
 def _last(name: str) -> str:
