@@ -69,7 +69,7 @@ class Scaled(nn.Module):
     def __init__(self, network, factor):
         super().__init__()
         self.network = network
-        # A buffer, so that it counts where networks are told apart by their tensors.
+        # A buffer, so that it moves with the network; a plain attribute would tell networks apart as well.
         self.register_buffer("factor", torch.tensor(float(factor)))
 
     def forward(self, x):

@@ -31,7 +31,7 @@ class TeacherCheck:
         eps: Radius in pixel units.
         entropy: Mean entropy of the clean prediction, nats.
         normalization: What the network does to its input.
-        digest: SHA-256 of the weights.
+        digest: Its `model_digest`.
         problems: What is wrong, in plain words; empty for a usable teacher.
         notes: Worth knowing, but not wrong.
 

@@ -141,7 +141,7 @@ def _reproduction(exported: Exported, origin: Origin) -> list[Block]:
         with reading(origin.run, "evaluation"):
             found += reproduction(origin.run)
     found.append(Code("Export", command(origin.options)))
-    rows: list[tuple[str, str, str]] = [("network", "SHA-256 of the weights", str(exported.model["model_digest"]))]
+    rows: list[tuple[str, str, str]] = [("network", "SHA-256 of the model", str(exported.model["model_digest"]))]
     rows += [("export.json", f"version of {what}", which) for what, which in exported.versions.items()]
     found.append(Table("Versions and digests", ("file", "what", "value"), rows))
     if origin.run is not None:

@@ -124,6 +124,26 @@ def test_other_settings_are_named(pair: tuple[nn.Module, nn.Module], tiny_data: 
     assert (tmp_path / "calibration.safetensors").read_bytes() == before
 
 
+class Divided(nn.Module):
+    """The same tensors at another temperature."""
+
+    def __init__(self, network: nn.Module, by: float) -> None:
+        super().__init__()
+        self.network, self.by = network, by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) / self.by  # type: ignore[no-any-return]
+
+
+def test_another_network_with_equal_tensors_is_named(
+    pair: tuple[nn.Module, nn.Module], tiny_data: Data, tmp_path: Path
+) -> None:
+    once, again = (Divided(pair[0], by).eval() for by in (1.0, 4.0))
+    calibrate(once, pair[1], tiny_data, 0.02, **QUICK, images=9, out=tmp_path)
+    with pytest.raises(CheckpointError, match="student_digest: "):
+        calibrate(again, pair[1], tiny_data, 0.02, **QUICK, images=9, out=tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_file(content: bytes, pair: tuple[nn.Module, nn.Module], tiny_data: Data, tmp_path: Path) -> None:
     (tmp_path / "calibration.safetensors").write_bytes(content)

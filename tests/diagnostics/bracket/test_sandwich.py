@@ -16,7 +16,9 @@ from robustill.diagnostics.bracket.pair_attack import attack_pair
 from robustill.diagnostics.bracket.pair_bounds import agreement_slack
 from robustill.diagnostics.bracket.sandwich import ROUNDING, certain_within, found_within
 from robustill.diagnostics.bracket.search import Search
+from robustill.diagnostics.bracket.subject import same_function
 from robustill.diagnostics.bracket.witness import differ
+from robustill.models import Frozen, model_digest
 from tests.diagnostics.bracket.networks import Brightness, grey, random_network, trained_network
 
 QUICK: dict[str, Any] = {"steps": 8, "restarts": 2, "targets": 2, "progress": False}
@@ -183,19 +185,44 @@ def test_swapped_roles_swap_the_signed_parts(
     assert torch.equal(there.agreed, back.agreed)
 
 
+class Divided(nn.Module):
+    def __init__(self, network: nn.Module, by: float) -> None:
+        super().__init__()
+        self.network, self.by = network, by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) / self.by  # type: ignore[no-any-return]
+
+
 def test_temperature_scales_the_logits(pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:
-    class Divided(nn.Module):
-        def __init__(self, network: nn.Module) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.network(x) / 2  # type: ignore[no-any-return]
-
     found = calibrate(*pair, tiny_data, 0.03, **QUICK, temperature=2.0)
-    divided = calibrate(*(Divided(each).eval() for each in pair), tiny_data, 0.03, **QUICK)
+    divided = calibrate(*(Divided(each, 2).eval() for each in pair), tiny_data, 0.03, **QUICK)
     torch.testing.assert_close(found.calibration.lower, divided.calibration.lower, atol=1e-3, rtol=0, equal_nan=True)
     torch.testing.assert_close(found.calibration.upper, divided.calibration.upper, atol=1e-4, rtol=0, equal_nan=True)
+
+
+def test_equal_tensors_do_not_make_two_networks_the_same(pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:
+    found = calibrate(*(Divided(pair[0], by).eval() for by in (1, 4)), tiny_data, 0.02, **QUICK)
+    chosen = found.chosen()
+    assert (found.calibration.upper >= found.calibration.lower)[:, chosen].all()
+    assert (found.calibration.lower > 0.01)[:, chosen].any()
+
+
+def test_only_known_layers_make_two_objects_one_function(pair: tuple[nn.Module, nn.Module]) -> None:
+    def closed(by: float) -> nn.Module:
+        class Closed(Divided):
+            def forward(self, x: Tensor) -> Tensor:
+                return self.network(x) / by  # type: ignore[no-any-return]
+
+        return Closed(pair[0], 1)
+
+    assert model_digest(closed(1)) == model_digest(closed(4))
+    assert not same_function(closed(1), closed(4))
+    assert same_function(pair[0], copy.deepcopy(pair[0]))
+    assert same_function(Frozen(pair[0]), pair[0])
+    network = closed(1)
+    assert same_function(network, network)
+    assert not same_function(nn.Sequential(nn.LeakyReLU(0.1)), nn.Sequential(nn.LeakyReLU(0.3)))
 
 
 def test_a_network_beside_itself(pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:

@@ -250,6 +250,26 @@ def test_answers_are_kept_and_a_cut_off_teacher_goes_on(tmp_path: Path) -> None:
     assert ranked({"t": teacher}, data, out=tmp_path).to_json() == whole.to_json()
 
 
+class Scaled(torch.nn.Module):
+    """A teacher at another temperature, with the same tensors."""
+
+    def __init__(self, network: torch.nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x) * self.factor
+
+
+def test_networks_with_equal_tensors_keep_their_own_answers(tmp_path: Path) -> None:
+    base = Teacher(2, 9)
+    zoo: dict[str, torch.nn.Module] = {f"x {factor}": Scaled(base, factor) for factor in (0.5, 1.0, 2.0)}
+    alone, kept = (ranked(zoo, out=folder) for folder in (None, tmp_path))
+    assert kept.scores() == alone.scores()
+    assert len(set(kept.scores().values())) == 3
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
 def test_the_global_random_state_is_left_alone() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()

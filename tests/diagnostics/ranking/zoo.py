@@ -1,5 +1,6 @@
 """Teachers whose margins on the unlearnable and the learnable images are known, and the images."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -52,7 +53,17 @@ class Teacher(nn.Module):
     def __init__(self, unlearnable: float, learnable: float, fragile: float = 0.0) -> None:
         super().__init__()
         self.margins = nn.Parameter(torch.tensor([unlearnable, learnable, fragile]))
-        self.asked = 0
+        # A plain number would make it another network with each image.
+        self._count = SimpleNamespace(asked=0)
+
+    @property
+    def asked(self) -> int:
+        """How many images it was shown."""
+        return int(self._count.asked)
+
+    @asked.setter
+    def asked(self, count: int) -> None:
+        self._count.asked = count
 
     def forward(self, x: Tensor) -> Tensor:
         self.asked += len(x)

@@ -98,9 +98,13 @@ def check_boundable(chosen: Subject, norm: str) -> None:
 
 
 def same_function(first: nn.Module, second: nn.Module) -> bool:
-    """Return whether two networks are built alike and have the same weights."""
+    """Return whether two networks are one, or built alike of known layers with the same weights."""
     one, other = (each.network if isinstance(each, Frozen) else each for each in (first, second))
-    return one is other or (repr(one) == repr(other) and model_digest(one) == model_digest(other))
+    if one is other:
+        return True
+    # A certificate follows from this, and the code of other layers may read what no digest knows.
+    known = all(type(each).__module__.startswith(("torch.", "robustill.")) for each in one.modules())
+    return known and repr(one) == repr(other) and model_digest(one) == model_digest(other)
 
 
 def _check_classes(name: str, network: nn.Module, data: Data) -> None:

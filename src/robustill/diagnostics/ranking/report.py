@@ -22,7 +22,7 @@ class TeacherReport:
 
     Args:
         name: What to call it.
-        digest: SHA-256 of its weights.
+        digest: Its `model_digest`.
         surfaces: For each surface and column the scores by group of images; entropies in nats.
         margins: For each surface the median logit margin of the label on the unlearnable images, over temperature.
         robust_accuracy: On the learnable images, attacked itself.
