@@ -133,6 +133,18 @@ def test_a_network_agrees_with_itself_because_the_noise_is_shared() -> None:
     torch.testing.assert_close(found.agreement_radius, found.student.radius)
 
 
+def test_temperature_divides_the_logits_of_the_gap() -> None:
+    x = points(4)
+    cold, warm = (run(Slope(0.2), Slope(0.9, 3.0), x, temperature=t) for t in (1.0, 4.0))
+    divided = run(Slope(0.2, 1.0), Slope(0.9, 0.75), x)
+    for name in ("gap", "gap_low", "gap_high"):
+        torch.testing.assert_close(getattr(warm, name), getattr(divided, name), atol=1e-6, rtol=0)
+    assert float((warm.gap - cold.gap).abs().max()) > 0.05
+    assert (warm.to_json()["temperature"], cold.to_json()["temperature"]) == (4.0, 1.0)
+    for same in ("disagreements", "agreement_radius"):
+        assert torch.equal(getattr(warm, same), getattr(cold, same)), "classes know no temperature"
+
+
 def test_the_bounds_share_alpha() -> None:
     x = points(4)
     found = run(Slope(0.2), Slope(0.9), x)
@@ -202,6 +214,8 @@ def test_what_does_not_fit() -> None:
         run(Slope(0.0), Slope(0.0), x, y=torch.full((2,), 2))
     with pytest.raises(InputError, match="sigma is 0"):
         run(Slope(0.0), Slope(0.0), x, sigma=0)
+    with pytest.raises(InputError, match="temperature is 0"):
+        run(Slope(0.0), Slope(0.0), x, temperature=0)
     with pytest.raises(InputError, match="must lie in"):
         run(Slope(0.0), Slope(0.0), x - 3)
     broken = nn.Linear(2, 2)

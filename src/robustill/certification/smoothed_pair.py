@@ -6,6 +6,7 @@ ICML 2019, and Salman et al., NeurIPS 2019.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,7 @@ class SmoothedPair:
         sigma: Standard deviation of the noise.
         samples: Number of estimation copies.
         alpha: Chance of error per example.
+        temperature: What the logits were divided by for `p_c`.
 
     >>> import torch
     >>> from torch import nn
@@ -66,6 +68,7 @@ class SmoothedPair:
     sigma: float
     samples: int
     alpha: float
+    temperature: float = 1.0
 
     @property
     def agreement_radius(self) -> Tensor:
@@ -118,6 +121,7 @@ def smooth_pair(
     selection: int = 100,
     samples: int = 10_000,
     alpha: float = 0.001,
+    temperature: float = 1.0,
     batch_size: int = 1024,
     seed: int = 0,
     index: Tensor | None = None,
@@ -138,6 +142,7 @@ def smooth_pair(
         selection: Copies per example that choose the classes.
         samples: Copies per example that the bounds are made of.
         alpha: Chance of error per example.
+        temperature: What the logits are divided by before the softmax; classes do not depend on it.
         batch_size: Copies per forward pass, rounded down to a multiple of 16.
         seed: Decides the noise.
         index: Number of each example, `[N]`; 0 .. N-1 when None. Give it for a part of a data set.
@@ -163,7 +168,9 @@ def smooth_pair(
         raise InputError(f"y must hold a class for each of the {len(x)} images, found {list(y.shape)}")
     check_mode("student", student)
     check_mode("teacher", teacher)
-    tally = _Tally(y.to(x.device))
+    if not 0 < temperature < math.inf:
+        raise InputError(f"temperature is {temperature!r}; it must be above 0")
+    tally = _Tally(y.to(x.device), temperature)
     with torch.no_grad():
         for rows, judging, points in noise.copies(x, numbers, label="smoothing a pair", progress=progress):
             logits = logits_of("student", student, points), logits_of("teacher", teacher, points)
@@ -174,8 +181,8 @@ def smooth_pair(
 class _Tally:
     """Sums of all copies so far: a few numbers per example."""
 
-    def __init__(self, y: Tensor) -> None:
-        self.y = y
+    def __init__(self, y: Tensor, temperature: float) -> None:
+        self.y, self.temperature = y, temperature
         self.votes = [torch.zeros(2, len(y), 1, dtype=torch.int64, device=y.device) for _ in range(2)]
         self.apart = torch.zeros(len(y), dtype=torch.int64, device=y.device)
         # Sums of the difference and of its square.
@@ -192,7 +199,10 @@ class _Tally:
             check_labels(self.y, student.shape[1])
         self.votes = [cast_votes(v, z, rows, judging) for v, z in zip(self.votes, (student, teacher), strict=True)]
         label = self.y[rows][:, None]
-        p_student, p_teacher = (probabilities(z).gather(1, label).squeeze(1).double() for z in (student, teacher))
+        p_student, p_teacher = (
+            probabilities(z, temperature=self.temperature).gather(1, label).squeeze(1).double()
+            for z in (student, teacher)
+        )
         # What chooses a class must not judge it.
         gap = (p_student - p_teacher) * judging
         self.sums.index_add_(1, rows, torch.stack([gap, gap.square()]))
@@ -221,4 +231,5 @@ class _Tally:
             sigma=noise.sigma,
             samples=n,
             alpha=noise.alpha,
+            temperature=self.temperature,
         )

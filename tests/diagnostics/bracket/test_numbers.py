@@ -84,12 +84,12 @@ def test_the_json_says_what_the_arrays_say(pair: tuple[nn.Module, nn.Module], ti
     assert counts["both"] <= min(counts.values())
 
 
-@pytest.mark.parametrize("turn", [1, -1])
-def test_smoothed_pairs(turn: int, pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:
+@pytest.mark.parametrize(("turn", "temperature"), [(1, 1.0), (-1, 1.0), (1, 3.0)])
+def test_smoothed_pairs(turn: int, temperature: float, pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:
     from robustill.certification.smoothed_pair import smooth_pair
     from robustill.data.splits import to_unit
 
-    options: dict[str, Any] = {"sigma": 0.3, "samples": 200, "alpha": 0.01}
+    options: dict[str, Any] = {"sigma": 0.3, "samples": 200, "alpha": 0.01, "temperature": temperature}
     pair = pair[::turn]
     found = calibrate(*pair, tiny_data, [0.1, 0.2], norm="L2", bounds="none", batch_size=7, **options, **QUICK)
     x, y = to_unit(tiny_data.test.images(torch.arange(40))), tiny_data.test.labels

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robustill.data import Data
 from robustill.diagnostics.bracket import calibrate, certify, kept, pair_stages
 from robustill.errors import CheckpointError, RobustillError
+from robustill.models.seal import read_sealed, save_sealed
 from robustill.training.lock import BusyError, hold
 from tests.diagnostics.bracket.networks import random_network
 
@@ -122,6 +123,23 @@ def test_other_settings_are_named(pair: tuple[nn.Module, nn.Module], tiny_data: 
     assert "teacher_digest" not in str(refused.value)
     assert "choose another --out" in str(refused.value)
     assert (tmp_path / "calibration.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_files_whose_confidences_did_not_heed_the_temperature(
+    temperature: float, pair: tuple[nn.Module, nn.Module], tiny_data: Data, tmp_path: Path
+) -> None:
+    options = {**QUICK, "images": 9, "temperature": temperature, "out": tmp_path}
+    calibrate(*pair, tiny_data, 0.02, **options)
+    path = tmp_path / "calibration.safetensors"
+    values, about = read_sealed(path)
+    settings = json.loads(about["settings"])
+    save_sealed(values, path, about | {"settings": json.dumps(settings | {"format": 1})})
+    if temperature == 1:
+        calibrate(*pair, tiny_data, 0.02, **options)
+        return
+    with pytest.raises(CheckpointError, match="format: 1 then, 2 now"):
+        calibrate(*pair, tiny_data, 0.02, **options)
 
 
 class Divided(nn.Module):

@@ -197,6 +197,10 @@ class Divided(nn.Module):
 def test_temperature_scales_the_logits(pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:
     found = calibrate(*pair, tiny_data, 0.03, **QUICK, temperature=2.0)
     divided = calibrate(*(Divided(each, 2).eval() for each in pair), tiny_data, 0.03, **QUICK)
+    for one, other in ((found.student, divided.student), (found.teacher, divided.teacher)):
+        # Row 0 is without an attack, the other where the attack found the worst.
+        torch.testing.assert_close(one.confidence[0], other.confidence[0])
+        torch.testing.assert_close(one.confidence[1], other.confidence[1], atol=0.01, rtol=0)
     torch.testing.assert_close(found.calibration.lower, divided.calibration.lower, atol=1e-3, rtol=0, equal_nan=True)
     torch.testing.assert_close(found.calibration.upper, divided.calibration.upper, atol=1e-4, rtol=0, equal_nan=True)
 

@@ -74,7 +74,7 @@ def calibrate(
         steps: Steps of each attack.
         restarts: Runs of the attacks on the gap, the one from the image itself included.
         targets: Classes that the disagreement attack tries, at most.
-        temperature: What logits are divided by before the softmax.
+        temperature: What logits are divided by before the softmax, for gaps and for the calibration error.
         sigma: For L2: also certify the pair smoothed by Gaussian noise of this standard deviation.
         samples: Noisy copies per image.
         alpha: Chance that a smoothing certificate of an image is wrong.
@@ -118,7 +118,7 @@ def calibrate(
     with nullcontext() if folder is None else hold(folder, "calibration"):
         kept = Kept(
             None if folder is None else folder / "calibration.safetensors",
-            {"format": 1, **chosen.about, **settings}, len(chosen),
+            {"format": _format(temperature), **chosen.about, **settings}, len(chosen),
             writes=chosen.shard[0] == 0,
         )  # fmt: skip
         smoothing = None if sigma is None else (sigma, samples, alpha)
@@ -140,3 +140,8 @@ def calibrate(
         if folder is not None and chosen.shard[0] == 0:
             write_json(result.to_json(), folder / "calibration.json")
     return result
+
+
+def _format(temperature: float) -> int:
+    """Return 1 for files of temperature 1; in those of others confidences and smoothed gaps did not heed it once."""
+    return 1 if temperature == 1 else 2

@@ -66,7 +66,8 @@ class PairStages:
         ours, theirs = (network(x) for network in self.networks)
         found = {"gap": gaps(ours, theirs, y, self.temperature)}
         for name, each in (("student", ours), ("teacher", theirs)):
-            found |= {f"{name}_class": each.argmax(1), f"{name}_confidence": probabilities(each).amax(1).float()}
+            sure = probabilities(each, temperature=self.temperature).amax(1)
+            found |= {f"{name}_class": each.argmax(1), f"{name}_confidence": sure.float()}
         return found
 
     def attack(self, x: Tensor, y: Tensor, at: Tensor, eps: float) -> dict[str, Tensor]:
@@ -94,8 +95,9 @@ class PairStages:
         numbers = self.chosen.index[at][rows.cpu()]
         if len(rows):
             pair = smooth_pair(
-                *self.networks, x[rows], y[rows], sigma=sigma, samples=samples, alpha=alpha, seed=self.seed,
-                index=numbers, batch_size=16 * self.batch_size, progress=False,
+                *self.networks, x[rows], y[rows], sigma=sigma, samples=samples, alpha=alpha,
+                temperature=self.temperature, seed=self.seed, index=numbers, batch_size=16 * self.batch_size,
+                progress=False,
             )  # fmt: skip
             found = pair.gap_low, pair.gap_high, pair.agreement_radius, pair.disagreement_high
         else:

@@ -13,10 +13,11 @@ class Witness:
 
     Args:
         y: True classes, int64 `[B]`.
+        temperature: What the logits are divided by before the softmax.
     """
 
-    def __init__(self, y: Tensor) -> None:
-        self.y = y
+    def __init__(self, y: Tensor, temperature: float = 1.0) -> None:
+        self.y, self.temperature = y, temperature
         self.stands = torch.ones_like(y, dtype=torch.bool)
         self._loss = torch.full(y.shape, -torch.inf, device=y.device)
         self.confidence = torch.zeros(y.shape, device=y.device)
@@ -25,10 +26,10 @@ class Witness:
     def see(self, logits: Tensor, rows: Tensor) -> None:
         """Note the logits `[R, C]` of the examples `rows` `[R]` at a point of each."""
         y = self.y[rows]
-        top, chosen = probabilities(logits).max(1)
+        top, chosen = probabilities(logits, temperature=self.temperature).max(1)
         # A comparison of what is not a number is false, so such logits count as wrong.
         self.stands[rows] &= logits.gather(1, y[:, None]).squeeze(1) >= logits.amax(1)
-        loss = cross_entropy(logits, y).float().nan_to_num(torch.inf)
+        loss = cross_entropy(logits / self.temperature, y).float().nan_to_num(torch.inf)
         worse = loss > self._loss[rows]
         for mine, new in ((self._loss, loss), (self.confidence, top.float()), (self.right, chosen == y)):
             mine[rows] = torch.where(worse, new, mine[rows])
@@ -48,7 +49,7 @@ class PairWitness:
 
     def __init__(self, y: Tensor, temperature: float) -> None:
         self.y, self.temperature = y, temperature
-        self.student, self.teacher = Witness(y), Witness(y)
+        self.student, self.teacher = Witness(y, temperature), Witness(y, temperature)
         self.over = torch.full(y.shape, torch.nan, device=y.device)
         self.under = self.over.clone()
         self.apart = torch.zeros_like(y, dtype=torch.bool)
