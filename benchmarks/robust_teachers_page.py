@@ -16,6 +16,7 @@ from robust_teachers import ARM_TEACHER, ARMS, FAMILIES, SEEDS
 from scipy.stats import t as student_t
 
 from robustill.diagnostics.ranking import validate_ranking
+from robustill.diagnostics.ranking.report import CRITERIA
 
 WHAT = ("best", "last", "gap")
 
@@ -72,12 +73,13 @@ def validations(ranking, became):
     every = {each["name"]: each["surfaces"]["clean"]["entropy"] for each in ranking["teachers"]}
     for what in WHAT:
         values = {name: [each[what] for each in runs_] for name, runs_ in became.items()}
-        for criterion, group in (("entropy on U", "unlearnable"), ("U - L", "contrast")):
+        for criterion, name in (("entropy on U", "unlearnable_entropy"), ("U - L", "contrast")):
             for gates in (True, False):
-                scores = {n: None if gates and n in gated else every[n][group]["mean"] for n in became}
+                scores = {n: None if gates and n in gated else every[n][CRITERIA[name]]["mean"] for n in became}
                 result = validate_ranking(
-                    scores, values, baselines=ranking["baselines"], families=FAMILIES, larger_is_better=what != "gap"
-                )
+                    scores, values, baselines=ranking["baselines"], families=FAMILIES,
+                    first=ranking["orders"]["clean"][name][0] if gates else None, larger_is_better=what != "gap",
+                )  # fmt: skip
                 found[what, criterion, gates] = result.to_json()
     return found
 

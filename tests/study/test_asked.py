@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from robustill.diagnostics.ranking import Gates, Ranking, TeacherReport
+from robustill.diagnostics.ranking.scores import Score
 from robustill.errors import RecipeError
 from robustill.models import load_model, model_digest, save_model
 from robustill.study import Study
 from robustill.study.earlier import Earlier
 from robustill.study.folder import Store
+from robustill.study.ranking import OUTCOMES
 from robustill.study.run_cell import attempt
 from robustill.study.schedule import Schedule, jobs_of
 from robustill.study.summary import table
@@ -113,6 +116,17 @@ def test_curves_are_what_the_journals_say(tmp_path: Path) -> None:
     assert (study.out / "curves.svg").stat().st_size > 1000
 
 
+def tied(robust: dict[str, float]) -> Ranking:
+    """Return teachers whose intervals overlap, of falling scores and of these robust accuracies."""
+    reports = []
+    for k, (name, accuracy) in enumerate(robust.items()):
+        score = Score(1 - 0.1 * k, 0.5, 1.5)
+        surfaces = {"clean": {"entropy": {"unlearnable": score, "contrast": score}}}
+        same = Score(accuracy, accuracy, accuracy)
+        reports.append(TeacherReport(name, "", surfaces, {"clean": None}, same, (), {}, classes=3))
+    return Ranking(tuple(reports), "unlearnable_entropy", "clean", 1.0, Gates())
+
+
 def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
     small = QUICK.replace(
         "attack.steps = 1", "attack.steps = 1\ndata.limit = 300\ndata.validation = 60\ntraining.batch_size = 16"
@@ -149,8 +163,14 @@ def test_teachers_are_ranked_when_all_is_there(tmp_path: Path) -> None:
     assert all(each["dropped"] for each in found["teachers"])
     assert found["validation"] == []
     assert (study.out / "ranking" / "ranking.svg").exists()
-    # What students became may be told by an earlier run's table; their teachers have to be here.
     asked = (study.cells, study.store, study.table.ranking, study.out / "ranking")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("robustill.study.ranking._asked", lambda *_: tied({"a": 0.7, "robust": 0.9, "robust, last": 0.8}))
+        became = iter(3 * [0.3] + 3 * [0.2] + 3 * [0.5])
+        patch.setattr("robustill.study.ranking._became", lambda *_: {each: {"0": next(became)} for each in OUTCOMES})
+        regrets = [each["regret"] for each in rank(*asked, nothing)["validation"]]  # type: ignore[index]
+    assert regrets[0] == pytest.approx(0.5 - 0.2), "the score of 'a' is the highest, 'robust' is tied and more robust"
+    # What students became may be told by an earlier run's table; their teachers have to be here.
     (study.store.of(cell) / "result.json").unlink()
     assert rank(*asked, nothing) is None
     earlier = Earlier(study.out, study.rows(), study.store)
@@ -169,12 +189,14 @@ def test_teachers_that_failed_a_gate_have_no_score_and_checkpoints_of_one_run_ar
         for name, value in {"a": 0.3, "b": 0.4, "b, last": 0.5, "wild": 0.1}.items()
     }
     families = {"a": "a", "b": "b", "b, last": "b", "wild": "wild"}
-    found = _validations({"unlearnable": scores, "contrast": {**scores, "a": None}}, students, {}, families)
+    both = {"unlearnable": scores, "contrast": {**scores, "a": None}}
+    found = _validations(both, {"unlearnable": "b", "contrast": None}, students, {}, families)
     assert [(each["criterion"], each["outcome"]) for each in found] == [
         ("unlearnable", outcome) for outcome in ("last", "best", "gap")
     ]
     assert [each["rho"] for each in found] == [1.0, 1.0, -1.0]
     assert (found[0]["families"]["teachers"], found[0]["dropped"]) == (2, ["wild"])
+    assert found[0]["regret"] == pytest.approx(0.1), "of the teacher that the ranking puts first"
 
 
 def test_a_ranking_needs_teachers_that_are_cells() -> None:

@@ -44,8 +44,12 @@ def rank(cells: Cells, store: Store, asked: RankingTable, out: Path, earlier: Ea
     content: dict[str, Any] = found.to_json()
     content["students"] = {name: _became(rows, store, earlier) for name, (_, rows) in taught.items()}
     scores = {criterion: found.scores(name, asked.surface) for criterion, name in CRITERIA.items()}
+    firsts = {
+        criterion: next((each.name for each in found.order(name, asked.surface)), None)
+        for criterion, name in CRITERIA.items()
+    }
     families = {name: _owner(teacher) for name, (teacher, _) in taught.items()}
-    content["validation"] = _validations(scores, content["students"], found.baselines(), families)
+    content["validation"] = _validations(scores, firsts, content["students"], found.baselines(), families)
     write_json(content, out / "ranking.json")
     _draw(content, asked.surface, out / "ranking.svg")
     return content
@@ -117,7 +121,11 @@ def _became(rows: list[Cell], store: Store, earlier: Earlier) -> dict[str, Any]:
 
 
 def _validations(
-    scores: Mapping[str, Any], students: Mapping[str, Any], baselines: Any, families: Mapping[str, str]
+    scores: Mapping[str, Any],
+    firsts: Mapping[str, str | None],
+    students: Mapping[str, Any],
+    baselines: Any,
+    families: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     from robustill.diagnostics.ranking import validate_ranking
 
@@ -128,8 +136,9 @@ def _validations(
         for outcome in OUTCOMES:
             values = {name: list(each[outcome].values()) for name, each in students.items()}
             result = validate_ranking(
-                own, values, baselines=baselines, families=families, larger_is_better=outcome != "gap"
-            )
+                own, values, baselines=baselines, families=families, first=firsts[criterion],
+                larger_is_better=outcome != "gap",
+            )  # fmt: skip
             found.append({"criterion": criterion, "outcome": outcome, **result.to_json()})
     return found
 

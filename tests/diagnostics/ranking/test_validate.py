@@ -37,6 +37,21 @@ def test_regret_is_what_the_best_student_has_more() -> None:
     assert checked(two_first, OUTCOMES).score.regret == pytest.approx(0.01)
 
 
+def test_regret_is_of_the_teacher_that_the_ranking_puts_first() -> None:
+    # Tied ones go by their robust accuracy, so the first need not have the highest score.
+    found = checked(SCORES, OUTCOMES, first="e", families={"d": "x", "f": "x"})
+    assert found.score.regret == pytest.approx(0.48 - 0.40)
+    assert found.families is not None
+    assert found.families.regret == pytest.approx(0), "families go by the mean of their scores"
+    assert found.score.rho == checked(SCORES, OUTCOMES).score.rho
+    assert checked(SCORES, OUTCOMES, first="e", larger_is_better=False).score.regret == pytest.approx(0.40 - 0.30)
+    baseline = checked(SCORES, OUTCOMES, first="e", baselines={"itself": SCORES}).baselines["itself"]
+    assert baseline.regret == pytest.approx(0.48 - 0.46), "a baseline has no ranking"
+    for bad in ("g", "a"):
+        with pytest.raises(InputError, match=f"'{bad}' is to be first, but has no score"):
+            checked({**SCORES, "a": None}, OUTCOMES, first=bad)
+
+
 def test_a_dropped_teacher_counts_for_the_regret_but_not_for_the_correlation() -> None:
     gated: dict[str, float | None] = {**SCORES, "f": None}
     found = checked(gated, OUTCOMES)

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustill.diagnostics.ranking.families import drawn_interval, grouped, of_families
 from robustill.diagnostics.ranking.spearman import partial_spearman, permutation_p, spearman
-from robustill.errors import InputError
+from robustill.errors import InputError, nearest
 
 Outcome = float | Sequence[float]
 
@@ -26,7 +26,8 @@ class Correlation:
         p: Its two-sided permutation p-value.
         permutations: How many orders were counted.
         exact: Whether these are all.
-        regret: Best outcome of any teacher less that of the teacher that the score puts first (the mean, if several).
+        regret: Best outcome of any teacher less that of the teacher that the ranking puts first; where no ranking does,
+            that of the highest score (the mean, if several).
     """
 
     teachers: int
@@ -92,6 +93,7 @@ def validate_ranking(
     baselines: Mapping[str, Mapping[str, float | None]] | None = None,
     robust_accuracy: Mapping[str, float | None] | None = None,
     families: Mapping[str, str] | None = None,
+    first: str | None = None,
     larger_is_better: bool = True,
     resamples: int = 2000,
     draws: int = 100_000,
@@ -106,13 +108,17 @@ def validate_ranking(
         baselines: Other scores by name, each by teacher (`Ranking.baselines()`).
         robust_accuracy: Of the teachers, for the partial correlation; `baselines["robust_accuracy"]` when None.
         families: By teacher, the family that it belongs to.
+        first: The teacher that the ranking puts first, `ranking.ranked[0].name`: of tied ones not always the one with
+            the highest score, which it is when None. Decides the regret of the score; families and baselines go by
+            their highest.
         larger_is_better: Of the outcomes; decides the regret.
         resamples: Bootstrap draws.
         draws: Permutations for more than nine teachers.
         seed: Of both.
 
     Raises:
-        InputError: Fewer than three teachers have both, an outcome is missing, or a number is not finite.
+        InputError: Fewer than three teachers have both, an outcome is missing, a number is not finite, or `first` has
+            no score.
 
     >>> outcomes = {"a": [0.5, 0.52], "b": [0.6, 0.61], "c": [0.7, 0.69], "d": [0.8, 0.81]}
     >>> found = validate_ranking({"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}, outcomes, resamples=50)
@@ -127,11 +133,13 @@ def validate_ranking(
     if len(ranked) < 3:
         raise InputError(f"{len(ranked)} teachers have a score; a rank correlation needs 3", "6 or more for a finding")
     _check_finite(ranked)
+    if first is not None and first not in ranked:
+        raise InputError(f"{first!r} is to be first, but has no score", nearest(first, ranked))
     sign = 1.0 if larger_is_better else -1.0
     blocks = grouped(list(ranked), families)
     given = robust_accuracy if robust_accuracy is not None else (baselines or {}).get("robust_accuracy")
     return RankingValidation(
-        score=_correlation(ranked, means, sign, draws, seed),
+        score=_correlation(ranked, means, sign, draws, seed, first),
         interval=drawn_interval(ranked, outcomes, blocks, resamples, seed),
         partial=_partial(ranked, means, given),
         leave_one_out=_without_one(ranked, means, blocks),
@@ -151,7 +159,12 @@ def _known(scores: Mapping[str, float | None], means: Mapping[str, float]) -> di
 
 
 def _correlation(
-    scores: Mapping[str, float], means: Mapping[str, float], sign: float, draws: int, seed: int
+    scores: Mapping[str, float],
+    means: Mapping[str, float],
+    sign: float,
+    draws: int,
+    seed: int,
+    first: str | None = None,
 ) -> Correlation:
     a, b = list(scores.values()), [means[name] for name in scores]
     rho = _none(spearman(a, b)) if len(a) > 1 else None
@@ -159,8 +172,8 @@ def _correlation(
     regret = None
     if a:
         best = max(sign * value for value in means.values())
-        first = [sign * means[name] for name, value in scores.items() if value == max(a)]
-        regret = best - sum(first) / len(first)
+        chosen = [name for name, value in scores.items() if value == max(a)] if first is None else [first]
+        regret = best - sum(sign * means[name] for name in chosen) / len(chosen)
     return Correlation(len(a), rho, p, count, exact, regret)
 
 
