@@ -134,6 +134,19 @@ def test_families_of_one_have_the_interval_of_teachers() -> None:
     assert found.families_interval == found.interval
 
 
+def test_equal_outcomes_are_tied_in_any_order() -> None:
+    # Summed in turn, the first three make 0.6000000000000001 and the others 0.6.
+    seeds = {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.2, 0.1]}
+    assert sum(seeds["a"]) != sum(seeds["b"])
+    outcomes: dict[str, Any] = {"c": [0.05] * 3, **seeds, "d": [0.9] * 3}
+    scores = {"c": 0.0, "a": 0.1, "b": 0.2, "d": 0.3}
+    assert checked(scores, outcomes).score.rho == spearman([0, 1, 2, 3], [0, 1, 1, 3])
+    three = {f"{name}{k}": value for name, row in outcomes.items() for k, value in enumerate(row)}
+    found = checked({name: scores[name[0]] for name in three}, three, families={name: name[0] for name in three})
+    assert found.families is not None
+    assert found.families.rho == spearman([0, 1, 2, 3], [0, 1, 1, 3])
+
+
 def test_few_teachers_are_told_so() -> None:
     scores = {name: SCORES[name] for name in "abcd"}
     assert any("no order is significant" in note for note in checked(scores, OUTCOMES).notes)

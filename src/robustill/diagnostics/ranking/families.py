@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import fsum, isnan
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def grouped(names: Sequence[str], families: Mapping[str, str] | None) -> list[li
 
 def of_families(values: Mapping[str, float], families: Families) -> dict[str, float]:
     """Return each family's mean under the name of its first teacher."""
-    return {family[0]: sum(values[name] for name in family) / len(family) for family in families}
+    return {family[0]: fsum(values[name] for name in family) / len(family) for family in families}
 
 
 def drawn_interval(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, isnan
+from math import fsum, isfinite, isnan
 from typing import Any
 
 import numpy as np
@@ -213,7 +213,8 @@ def _mean(name: str, outcome: Outcome) -> float:
     values = np.atleast_1d(np.asarray(outcome, dtype=np.float64))
     if values.ndim != 1 or not len(values) or not bool(np.isfinite(values).all()):
         raise InputError(f"the outcome of teacher {name!r} is {outcome!r}", "give a number, or one per seed")
-    return float(values.mean())
+    # Exactly summed, so that equal outcomes in another order of seeds are tied.
+    return fsum(values) / len(values)
 
 
 def _check_finite(scores: Mapping[str, float]) -> None:
