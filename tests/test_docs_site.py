@@ -102,6 +102,16 @@ def test_results_on_a_page_are_those_of_the_file() -> None:
         assert re.search(row, page), row
 
 
+def test_what_the_simulation_says_of_rankings_is_on_the_page() -> None:
+    table = (ROOT / "results" / "theory.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[2] for line in table.splitlines() if " | " in line}
+    right, all_of_them = rows["and the wrong side"], rows["and those that know little"]
+    contrast = rows["the same, entropy on unlearnable less on learnable"]
+    page = " ".join((DOCS / "teachers.md").read_text(encoding="utf-8").split())
+    assert f"accuracy from {right} to {all_of_them}." in page
+    assert f"({contrast} against {all_of_them})" in page
+
+
 def test_every_method_says_what_was_measured() -> None:
     runs = json.loads((ROOT / "results" / "fashion-mnist-methods.json").read_text(encoding="utf-8"))["runs"]
     pages = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "methods").glob("*.md")}
