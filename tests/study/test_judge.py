@@ -108,6 +108,9 @@ unit = "rho"
     ("outcome", "rho", "p", "interval", "seeds", "status"),
     [
         ("last", 0.8, 0.01, [0.2, 0.9], 3, "reproduced"),
+        ("last", 0.3, 0.01, [0.1, 0.4], 3, "reproduced, smaller"),
+        ("gap", -0.3, 0.01, [-0.4, -0.1], 3, "reproduced, smaller"),
+        ("last", 0.8, 0.05, [0.2, 0.9], 3, "undecided at this size"),
         ("last", 0.8, 0.01, [0.2, 0.9], 2, "not measured"),
         ("last", 0.6, 0.07, [-0.2, 0.9], 3, "undecided at this size"),
         ("last", 0.1, 0.7, [-0.6, 0.4], 3, "not reproduced"),
@@ -138,3 +141,27 @@ def test_a_rank_correlation_is_judged_by_all_orders_of_families(
     assert judged["gap" if outcome == "last" else "last"]["status"] == "not measured"
     if seeds == 3 and rho is not None:
         assert judged[outcome]["found"] == {"difference": rho, "interval": interval, "p": p, "n": 8}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "p", "interval", "status"),
+    [
+        (0.95, 0.03, [0.2, 0.9], "reproduced"),
+        (0.99, 0.03, [0.2, 0.9], "undecided at this size"),
+        (0.99, 0.005, [0.2, 0.9], "reproduced"),
+        (0.9, 0.07, [-0.1, 0.9], "reproduced"),
+        (0.9, 0.3, [-0.1, 0.4], "not reproduced"),
+        # The interval is one of 95%, which does not say what one of 99% would.
+        (0.99, 0.3, [-0.1, 0.4], "undecided at this size"),
+        (0.99, 0.005, [0.1, 0.4], "reproduced"),
+    ],
+)
+def test_a_rank_correlation_is_judged_at_the_rules_confidence(
+    confidence: float, p: float, interval: list[float], status: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(f"[rule]\nconfidence = {confidence}\n{RANKED}")
+    families = {"rho": 0.3, "p": p, "teachers": 8}
+    row = {"outcome": "last", "seeds": 3, "families": families, "families_interval": interval}
+    found = judge({"studies": {"entropy": {"ranking": [row]}}}, load_claims(path))
+    assert found[0]["status"] == status

@@ -8,11 +8,12 @@ from typing import Any
 
 from robustill.errors import RecipeError, nearest
 from robustill.study.board import STANDARD, unpack
-from robustill.study.claims import ClaimsFile, ClaimTable, status
+from robustill.study.claims import NOT, REPRODUCED, UNDECIDED, ClaimsFile, ClaimTable, status
 from robustill.study.compare import over_seeds, over_seeds_and_images
 
 POINTS = ("clean", STANDARD, "wra")
-_RANKED = 0.05
+_INTERVALS = 0.95
+"""The level of a ranking's intervals, whatever that of the rule is."""
 Board = Mapping[str, Any]
 
 
@@ -60,7 +61,7 @@ def judge(board: Board, claims: ClaimsFile) -> list[dict[str, Any]]:
     for claim in claims.claims:
         margin = claims.margin(claim)
         if claim.metric.startswith("ranking:"):
-            found.append(_ranked(board, claim, margin, claims.rule.seeds))
+            found.append(_ranked(board, claim, claims))
             continue
         each = _difference(board, claim, claims)
         says = status(each, claim.direction, margin, claims.rule.seeds)
@@ -101,19 +102,27 @@ def _values(board: Board, claim: ClaimTable, row: str, metric: str, student: str
     return {each["seed"]: each[column] for each in at if each[column] is not None}
 
 
-def _ranked(board: Board, claim: ClaimTable, margin: float, seeds: int) -> dict[str, Any]:
+def _ranked(board: Board, claim: ClaimTable, claims: ClaimsFile) -> dict[str, Any]:
     """A rank correlation has its own test: all orders of the families."""
-    outcome = claim.metric.partition(":")[2]
+    outcome, margin = claim.metric.partition(":")[2], claims.margin(claim)
     rows = board["studies"].get(claim.study, {}).get("ranking", [])
-    found = next((each for each in rows if each["outcome"] == outcome and each["seeds"] >= seeds), None)
+    found = next((each for each in rows if each["outcome"] == outcome and each["seeds"] >= claims.rule.seeds), None)
     if found is None or found["families"]["rho"] is None:
         return {"claim": claim.name, "found": None, "margin": margin, "status": status(None, "above", margin, 1)}
-    families, sign = found["families"], 1 if claim.direction == "above" else -1
-    interval = found["families_interval"]
-    low, high = interval or (-1.0, 1.0)
+    families, interval = found["families"], found["families_interval"]
     about = {"difference": families["rho"], "interval": interval, "p": families["p"], "n": families["teachers"]}
-    if families["p"] is not None and families["p"] < _RANKED and sign * families["rho"] > 0:
-        says = "reproduced"
-    else:
-        says = "not reproduced" if max(sign * low, sign * high) < margin else "undecided at this size"
+    says = _rank_status(families, interval, claim.direction, margin, claims.rule.confidence)
     return {"claim": claim.name, "found": about, "margin": margin, "status": says}
+
+
+def _rank_status(
+    families: Mapping[str, Any], interval: Sequence[float] | None, direction: str, margin: float, confidence: float
+) -> str:
+    sign = 1 if direction == "above" else -1
+    # An interval says nothing at a higher level than its own.
+    ends = interval if interval is not None and confidence <= _INTERVALS else (-1.0, 1.0)
+    short = max(sign * end for end in ends) < margin
+    # Not `p < 1 - confidence`: 1 - 0.95 is more than 0.05.
+    if families["p"] is not None and families["p"] + confidence < 1 and sign * families["rho"] > 0:
+        return f"{REPRODUCED}, smaller" if short else REPRODUCED
+    return NOT if short else UNDECIDED
