@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,46 @@ def test_accuracy_may_be_compared_with_a_number(study: Study, tmp_path: Path) ->
     (found,) = judge(board, load_claims(path))
     clean = [100 * right("saad", seed, "best")["clean"].double().mean().item() for seed in range(3)]
     assert found["found"]["difference"] == pytest.approx(sum(clean) / 3 - 40)
+
+
+@pytest.mark.parametrize(
+    ("metric", "more", "said"),
+    [
+        ("calibration:shere", "eps = 0.1", "there is no 'shere' in the calibration of its run.*did you mean 'share'"),
+        ("calibration:run", "eps = 0.1", "there is no 'run' in the calibration"),
+        ("calibration:share", "eps = 0.2", "calibration:share is not there at eps 0.2.*did you mean 0.1"),
+        ("landscape:rize", "", "there is no 'rize' in the landscape.*did you mean 'rise'"),
+        ("landscape:rise", "eps = 0.1", "landscape:rise has no radius.*leave eps out"),
+        ("curve:nope", "", "there is no 'nope' in the curve of its run.*validation.robust"),
+        ("landscape:rise", "less = 'landscape:rize'", "there is no 'rize'"),
+        ("ranking:lost", "", "a ranking has no outcome 'lost'.*did you mean 'last'"),
+    ],
+)
+def test_a_column_radius_or_outcome_that_there_is_not(metric: str, more: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    tables = {
+        "calibration": [{"run": "a", "seed": seed, "eps": 0.1, "share": 0.5} for seed in range(3)],
+        "landscape": [{"run": "a", "seed": seed, "radius": 0.2, "rise": 0.5} for seed in range(3)],
+        "curve": [{"run": "a", "seed": seed, "term": "validation.robust", "value": 0.5} for seed in range(3)],
+    }
+    claim = f"""
+[[claims]]
+name = "a"
+says = "s"
+source = "paper"
+study = "study"
+run = "RUN"
+metric = "{metric}"
+{more}
+"""
+    board: dict[str, Any] = {"studies": {"study": tables}, "cells": {}}
+    path.write_text(claim.replace("RUN", "a"))
+    with pytest.raises(RecipeError) as refused:
+        judge(board, load_claims(path))
+    assert re.search(said, str(refused.value), re.DOTALL)
+    if not metric.startswith("ranking:"):
+        path.write_text(claim.replace("RUN", "not yet there"))
+        assert judge(board, load_claims(path))[0]["status"] == "not measured"
 
 
 RANKED = """

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from robustill.errors import RecipeError, nearest
 from robustill.study.board import STANDARD, unpack
 from robustill.study.claims import NOT, REPRODUCED, UNDECIDED, ClaimsFile, ClaimTable, status
 from robustill.study.compare import over_seeds, over_seeds_and_images
+from robustill.study.ranking import OUTCOMES
 
 POINTS = ("clean", STANDARD, "wra")
 _INTERVALS = 0.95
 """The level of a ranking's intervals, whatever that of the rule is."""
+# What says which row it is, and what is no number.
+_NO_COLUMNS = {"cell", "run", "seed", "eps"}
+_SAME = 1e-9
 Board = Mapping[str, Any]
 
 
@@ -55,7 +59,7 @@ def judge(board: Board, claims: ClaimsFile) -> list[dict[str, Any]]:
     """Return for each claim the difference that was found, its interval and its status.
 
     Raises:
-        RecipeError: A claim has a metric that there is not.
+        RecipeError: A claim has a metric, column or radius that there is not.
     """
     found = []
     for claim in claims.claims:
@@ -93,18 +97,43 @@ def _values(board: Board, claim: ClaimTable, row: str, metric: str, student: str
     rows: Sequence[dict[str, Any]] = board["studies"].get(claim.study, {}).get(table, [])
     own = [each for each in rows if each["run"] == row]
     if table == "curve":
+        _check_column(claim, metric, {each["term"] for each in own})
         return {each["seed"]: each["value"] for each in own if each["term"] == column}
-    at = [each for each in own if claim.eps is None or abs(each["eps"] - claim.eps) < 1e-9]
-    radii = sorted({each["eps"] for each in at if "eps" in each})
-    if len(radii) > 1:
-        raise RecipeError(f"claim {claim.name}: {metric} is there at eps {radii}", "say which one: eps = ...")
+    at = _at(claim, metric, own)
+    _check_column(claim, metric, {name for each in at for name in each} - _NO_COLUMNS)
     # A bound that was not asked for is no number.
     return {each["seed"]: each[column] for each in at if each[column] is not None}
+
+
+def _check_column(claim: ClaimTable, metric: str, known: Set[str]) -> None:
+    """A run that is not there yet has no columns: it is not measured."""
+    table, _, column = metric.partition(":")
+    if known and column not in known:
+        raise RecipeError(
+            f"claim {claim.name}: there is no {column!r} in the {table} of its run", nearest(column, known)
+        )
+
+
+def _at(claim: ClaimTable, metric: str, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the rows of one radius."""
+    radii = sorted({each["eps"] for each in rows if "eps" in each})
+    if claim.eps is None and len(radii) > 1:
+        raise RecipeError(f"claim {claim.name}: {metric} is there at eps {radii}", "say which one: eps = ...")
+    if claim.eps is None or not rows:
+        return rows
+    if not radii:
+        raise RecipeError(f"claim {claim.name}: {metric} has no radius", "leave eps out")
+    near = min(radii, key=lambda eps: abs(eps - claim.eps))
+    if abs(near - claim.eps) >= _SAME:
+        raise RecipeError(f"claim {claim.name}: {metric} is not there at eps {claim.eps:g}", f"did you mean {near:g}?")
+    return [each for each in rows if each["eps"] == near]
 
 
 def _ranked(board: Board, claim: ClaimTable, claims: ClaimsFile) -> dict[str, Any]:
     """A rank correlation has its own test: all orders of the families."""
     outcome, margin = claim.metric.partition(":")[2], claims.margin(claim)
+    if outcome not in OUTCOMES:
+        raise RecipeError(f"claim {claim.name}: a ranking has no outcome {outcome!r}", nearest(outcome, OUTCOMES))
     rows = board["studies"].get(claim.study, {}).get("ranking", [])
     found = next((each for each in rows if each["outcome"] == outcome and each["seeds"] >= claims.rule.seeds), None)
     if found is None or found["families"]["rho"] is None:
