@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustill.diagnostics.ranking.bootstrap import middle, resampled_means, weighted_mean
+from robustill.diagnostics.ranking.bootstrap import middle, resampled_differences, resampled_means, weighted_mean
 from robustill.losses import cross_entropy, entropy, margin
 
 COLUMNS = ("entropy", "label_probability", "confident_right", "confident_wrong", "accuracy", "nll")
@@ -79,7 +79,7 @@ def scored(
         for k, (name, weights) in enumerate(groups.items())
     }  # fmt: skip
     means["contrast"] = means["unlearnable"] - means["learnable"]
-    drawn["contrast"] = drawn["unlearnable"] - drawn["learnable"]
+    drawn["contrast"] = _contrasts(values, groups, drawn, resamples, seed)
     found: dict[str, dict[str, Score]] = {name: {} for name in COLUMNS}
     for group, mean in means.items():
         low, high = middle(drawn[group])
@@ -87,6 +87,18 @@ def scored(
             if group != "contrast" or name == "entropy":
                 found[name][group] = _score(mean[k], low[k], high[k])
     return found
+
+
+def _contrasts(
+    values: Tensor, groups: Mapping[str, Tensor], drawn: Mapping[str, Tensor], resamples: int, seed: int
+) -> Tensor:
+    """Return resampled means of the unlearnable less those of the learnable, `[R, K]`."""
+    apart = drawn["unlearnable"] - drawn["learnable"]
+    one, other = groups["unlearnable"], groups["learnable"]
+    if not bool(((one > 0) & (other > 0)).any()):
+        return apart
+    together = resampled_differences(values, one, other, resamples, seed)
+    return together if len(together) else apart
 
 
 def median_margin(logits: Tensor, y: Tensor, weights: Tensor, temperature: float) -> float | None:
