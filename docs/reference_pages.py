@@ -97,7 +97,9 @@ def command_page() -> str:
     verbs = [(name, group.get_command(context, name)) for name in group.list_commands(context)]
     head = (
         "# Command line\n\nEvery verb prints a table for people; `--json` prints JSON for programs. Errors are one "
-        "message\nand exit with 1, an interrupt exits with 130. `robustill VERB --help` says the same as this page.\n"
+        "message\nand exit with 1, an interrupt exits with 130. `robustill VERB --help` says the same as this page.\n\n"
+        "`robustill --import MODULE VERB ...` imports a module first that registers "
+        "[methods](../how-to/own-method.md) or\n[networks](../how-to/own-network.md) of your own; repeatable.\n"
     )
     return head + "".join(f"\n## `robustill {name}`\n\n{_verb(verb)}" for name, verb in verbs)
 

@@ -79,6 +79,8 @@ def verbs() -> dict[str, Any]:
 
 def parse(words: list[str]) -> None:
     """Parse a command without running it."""
+    while words[0] == "--import":
+        words = words[2:]
     verb, *rest = words
     assert verb in verbs(), f"there is no verb {verb}"
     verbs()[verb].make_context(verb, list(rest))

@@ -24,6 +24,7 @@ ORDER = [
     "certification",
     "data",
     "methods",
+    "plugins",
     "training",
     "evaluation",
     "diagnostics",

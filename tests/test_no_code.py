@@ -28,6 +28,7 @@ METHODS = {"extractall", "extract", "unpack_archive"}
 # File and call: why no file decides what happens there.
 ALLOWED = {
     ("__init__.py", "importlib.import_module"): "the names of the package's own modules, a literal table",
+    ("plugins.py", "importlib.import_module"): "what a person names on the command line or in a call, and no file can",
     ("models/sources.py", "importlib.import_module"): "literal names of optional packages",
     ("evaluation/helpers.py", "pickle.loads"): "from a pipe between an evaluation and the processes it started itself",
     ("study/local.py", "subprocess.Popen"): "this interpreter with a module of the package; a list, no shell",
@@ -123,8 +124,25 @@ def test_what_does_not_execute_is_not_seen(tmp_path: Path) -> None:
 
 
 def test_every_import_by_name_is_of_a_literal() -> None:
-    """The two places that import by name take it from a table or from calls with literals in the same file."""
+    """Where packages are imported by name, it comes from calls with literals in the same file."""
     sources = ast.parse((ROOT / "models" / "sources.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(sources) if isinstance(node, ast.Call) and name_of(node.func) == "_package"]
     assert len(calls) >= 3
     assert all(isinstance(call.args[0], ast.Constant) for call in calls)
+
+
+def test_own_modules_are_imported_where_a_person_named_them() -> None:
+    """From the command line's words; the processes that it starts get those from it."""
+    found = set()
+    for file in sorted(ROOT.rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        found |= {(file.relative_to(ROOT).as_posix(), ast.unparse(call)) for call in calls if _imports(call)}
+    assert found == {
+        ("cli/app.py", "import_modules(modules)"),
+        ("study/run_cell.py", "import_modules(modules)"),
+        ("evaluation/helpers.py", "import_modules(own)"),
+    }
+
+
+def _imports(call: ast.Call) -> bool:
+    return name_of(call.func).rpartition(".")[2] == "import_modules"

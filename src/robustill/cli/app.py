@@ -63,7 +63,20 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(no_args_is_help=True)
 def _options(
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import this module first, which registers methods or networks of your own. Before the verb; "
+            "repeatable.",
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-) -> None: ...
+) -> None:
+    if modules:
+        from robustill.plugins import import_modules
+
+        import_modules(modules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -15,6 +16,7 @@ from robustill.data import Data
 from robustill.errors import InputError, RobustillError
 from robustill.evaluation.request import Request, prepare
 from robustill.evaluation.store import VerdictStore
+from robustill.plugins import import_modules, imported_modules
 
 _PATIENCE_S = 10.0
 
@@ -42,10 +44,10 @@ class Helpers:
             payload = pickle.dumps((request, model, data, surrogate))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(f"the model cannot be sent to another process: {error}", "use processes=1") from error
-        context = get_context("spawn")
+        context, own = get_context("spawn"), imported_modules()
         for rank in range(1, count):
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(theirs, rank, count, payload), daemon=True)
+            process = context.Process(target=_work, args=(theirs, rank, count, payload, own), daemon=True)
             process.start()
             theirs.close()
             self._running.append((process, ours))
@@ -81,7 +83,8 @@ class Helpers:
                 process.terminate()
 
 
-def _work(pipe: Connection, rank: int, count: int, payload: bytes) -> None:
+def _work(pipe: Connection, rank: int, count: int, payload: bytes, own: Sequence[str]) -> None:
+    import_modules(own)
     request, model, data, surrogate = pickle.loads(payload)
     torch.set_num_threads(1)
     levels: dict[str, Any] = {}

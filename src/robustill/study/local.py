@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robustill.errors import InputError
+from robustill.plugins import imported_modules
 from robustill.study.folder import LOG
 from robustill.study.table import Resources
 
@@ -21,15 +22,22 @@ _ROUNDING = 1e-6
 
 
 def command(folder: Path) -> list[str]:
-    """Return the command line of a cell's process; -P keeps the working folder's own modules out of it."""
+    """Return the command line of a cell's process; -P keeps modules of the working folder out that nobody named."""
     return [sys.executable, "-P", "-m", "robustill.study.run_cell", str(folder), "--parent", str(os.getpid())]
 
 
-def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the process of a cell, in a group of its own: Ctrl-C reaches it through the study alone."""
+def start(folder: Path, environment: Mapping[str, str], modules: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start the process of a cell, in a group of its own: Ctrl-C reaches it through the study alone.
+
+    Args:
+        folder: The cell's.
+        environment: What the process has beside this one's.
+        modules: What it imports first, as `--import` named it to the study.
+    """
+    own = [word for name in modules for word in ("--import", name)]
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
-            command(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            [*command(folder), *own], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={**os.environ, **environment}, start_new_session=True,
         )  # fmt: skip
 
@@ -103,7 +111,7 @@ class Local:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.machine.gpus[place] for place in places)
         for place in places:
             self._free[place] -= min(resources.gpus, 1.0)
-        self._running[key] = (start(folder, environment), resources, places)
+        self._running[key] = (start(folder, environment, imported_modules()), resources, places)
 
     def wait(self, seconds: float) -> list[tuple[str, int]]:
         """Return the cells that have ended with their exit codes, as soon as one has, or after `seconds`."""

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from robustill.errors import RobustillError
+from robustill.plugins import import_modules
 from robustill.study.folder import FAILED, INTERRUPTED, JOB, RESULT, TRAINED, finished, kept, only_process, read_json
 from robustill.writing import remove_leftovers, write_json, write_whole
 
@@ -25,19 +27,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parent", type=int, help="process without which nobody waits for this one")
+    parser.add_argument("--import", dest="modules", action="append", default=[], help="as in the study's command")
     options = parser.parse_args(arguments)
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         if options.parent is not None:
             threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
         with only_process(options.folder):
-            return attempt(options.folder)
+            return attempt(options.folder, options.modules)
     except KeyboardInterrupt as error:
         sys.stderr.write(f"{str(error) or 'interrupted'}\n")
         return INTERRUPTED
 
 
-def attempt(folder: Path) -> int:
+def attempt(folder: Path, modules: Sequence[str] = ()) -> int:
     """Do what is left to do in a folder that no other process works in; return 0, or 1 with the reason in it."""
     remove_leftovers(folder)
     job = read_json(folder / JOB)
@@ -46,6 +49,7 @@ def attempt(folder: Path) -> int:
     if finished(folder, job):
         return 0
     try:
+        import_modules(modules)
         work(job, folder)
     except RobustillError as error:
         lasts = {"passing": True} if error.passing else {"final": True}
