@@ -139,17 +139,16 @@ def _folder_name(run: str) -> str:
 def _data(recipes: dict[str, Recipe | None], data: str | None, root: str | None) -> Data:
     from robustill.data import load_data
 
-    changes: dict[str, Any] = {} if root is None else {"root": root}
-    if data is not None:
-        return load_data(data, **changes)
     known = {run: recipe for run, recipe in recipes.items() if recipe is not None}
+    if not known and data is not None:
+        return load_data(data, root)
     if not known:
         raise InputError("nothing says which data: none of these is a run", "give --data")
     (first, recipe), *others = known.items()
     for run, other in others:
-        if other.data != recipe.data:
+        if data is None and other.data != recipe.data:
             raise InputError(f"{first} and {run} were trained on other data", "give --data, for images of one data set")
-    return recipe.data_set(**changes)
+    return recipe.data_set(data, root)
 
 
 def _norm(recipes: dict[str, Recipe | None], norm: str | None) -> Norm:

@@ -54,6 +54,7 @@ def list_(
 def doctor(
     data: Annotated[str | None, typer.Option(help="A data set to look at.", autocompletion=completion.data)] = None,
     root: Root = None,
+    size: Annotated[int | None, typer.Option(help="Pixels that --data's image files are resized to.")] = None,
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -82,8 +83,9 @@ def doctor(
         key: [number(f"--{key}", v) for v in text.split(",")] for key, text in (("mean", mean), ("std", std)) if text
     }
     report = examine(
-        data=data, root=root, teacher=teacher, eps=number("--eps", eps), images=images, normalization=scale, runs=runs
-    )
+        data=data, root=root, size=size, teacher=teacher, eps=number("--eps", eps), images=images,
+        normalization=scale, runs=runs,
+    )  # fmt: skip
     if out is not None:
         write_json(report.to_json(), out / "doctor.json")
     if json_out:

@@ -66,7 +66,7 @@ def opened(asked: Asked) -> tuple[Recipe, Data]:
         raise InputError(f"--references {asked.references}: at least one reference is needed", "1 is the cheap proxy")
     if asked.images is not None and asked.images < 1:
         raise InputError(f"--images {asked.images}: at least one image is needed")
-    data = recipe.data_set(**({} if asked.root is None else {"root": asked.root}))
+    data = recipe.data_set(root=asked.root)
     make_folder(asked.out)
     return recipe, data
 

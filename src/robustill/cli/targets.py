@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from robustill.cli.tables import number
 from robustill.errors import InputError, nearest
@@ -45,11 +45,10 @@ def find_targets(
     Raises:
         InputError: Neither the run nor the options say which data or radii.
     """
-    from robustill.data import load_data
     from robustill.models import load_model
     from robustill.models.load import check_source, tell_fresh
     from robustill.recipe import load_recipe
-    from robustill.runs.evaluate import run_norm
+    from robustill.runs.evaluate import run_data, run_norm
     from robustill.training.device import find_device
 
     place, folder = find_device(device), Path(names[0])
@@ -61,12 +60,7 @@ def find_targets(
         raise InputError(
             f"{names[0]} is not a run folder, so nothing says which data and radii", "give --data and --eps"
         )
-    changes: dict[str, Any] = {} if root is None else {"root": root}
-    if data is not None:
-        found = load_data(data, **changes)
-    else:
-        assert recipe is not None
-        found = recipe.data_set(**changes)
+    found = run_data(recipe, data, root)
     chosen = run_norm(norm, recipe)
     if eps is not None:
         radii = tuple(number("--eps", each) for each in eps.split(",") if each.strip())

@@ -139,7 +139,10 @@ def _read(name: str, root: Path | None, size: int | None) -> RawData:
             raise DataNotFoundError(f"{name}: there is no {root}")
         return READERS[name](root, size)
     if root is not None:
-        raise DataError(f"{name!r} is not a data set that takes a root", nearest(name, [*DATASETS, *READERS]))
+        hint = nearest(name, [*DATASETS, *READERS])
+        if not hint.startswith("did you mean"):
+            hint = "data in a folder or file have their path as name: --data PATH, in recipes data.name"
+        raise DataError(f"{name!r} is not a data set that takes a root", hint)
     kind, _, rest = name.partition(":")
     if kind == "hf-hub":
         return read_hub(rest, size)

@@ -45,6 +45,7 @@ def examine(
     *,
     data: str | None = None,
     root: str | None = None,
+    size: int | None = None,
     teacher: str | None = None,
     eps: float = 8 / 255,
     images: int = 200,
@@ -56,6 +57,7 @@ def examine(
     Args:
         data: Data set.
         root: Its folder.
+        size: Its image files are resized to so many pixels.
         teacher: A source of `load_model`.
         eps: Radius of the teacher's PGD accuracy.
         images: Test images for the teacher's accuracies.
@@ -74,11 +76,11 @@ def examine(
     checks = installation(Path(runs))
     report = Report(checks, [("Installation", [(check.name, check.says) for check in checks])])
     if data is not None:
-        found = inspect_data(data, root)
+        found = inspect_data(data, root, size=size)
         report.tables.append((f"Data: {data}", found.rows()))
         report.problems += found.problems
         if teacher is not None and found.found and not found.problems:
-            _examine_teacher(report, teacher, load_data(data, root), eps, images, normalization or {})
+            _examine_teacher(report, teacher, load_data(data, root, size=size), eps, images, normalization or {})
     return report
 
 

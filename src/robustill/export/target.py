@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
@@ -23,7 +22,7 @@ from robustill.models import Classifier, load_model, model_digest
 from robustill.models.load import check_source
 from robustill.recipe import Recipe, load_recipe
 from robustill.report.page.folder import Found, Run, read_run
-from robustill.runs.evaluate import run_norm
+from robustill.runs.evaluate import run_data, run_norm
 from robustill.terminal import printable
 
 _LAST = "student_last.safetensors"
@@ -101,18 +100,13 @@ def export_run(
 
 
 def _data(recipe: Recipe | None, data: str | None, root: str | None, target: str, *, needed: bool) -> Data | None:
-    from robustill.data import load_data
-
-    changes: dict[str, Any] = {} if root is None else {"root": root}
-    if data is not None:
-        return load_data(data, **changes)
-    if not needed:
+    if data is None and not needed:
         return None
-    if recipe is None:
+    if data is None and recipe is None:
         raise InputError(
             f"{target} is not a run folder, so nothing says which data", "give --data and --eps, or --no-measure"
         )
-    return recipe.data_set(**changes)
+    return run_data(recipe, data, root)
 
 
 def _model(folder: Path, target: str | Path, data: Data | None, *, last: bool) -> Classifier:

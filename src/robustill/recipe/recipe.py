@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -65,13 +66,19 @@ class Recipe(Table):
         networks = {name: self._network(source, data, wanted[name]) for name, source in self.teachers.items()}
         return method.build(student, networks), data
 
-    def data_set(self, **changes: Any) -> Data:
-        """Load the data; `changes` replace keys of the `[data]` table."""
+    def data_set(self, name: str | None = None, root: str | None = None) -> Data:
+        """Load the data, or those of another `name`, with the rest of the `[data]` table; `root` is another root.
+
+        Other data may be the same ones in another place. They are augmented in their own way, and what they cannot
+        take (a `size`, where they are arrays; a `validation` that would leave nothing) is left out.
+        """
         from robustill.data import Augment, load_data
 
-        table = {**self.data.model_dump(), **changes}
+        table = self.data.model_dump()
         crop, flip = table.pop("crop"), table.pop("flip")
-        data = load_data(**table)
+        if name is not None:
+            return _other_data({**table, "name": name, "root": root})
+        data = load_data(**table if root is None else {**table, "root": root})
         own = data.augment
         data.augment = Augment(own.crop if crop is None else crop, own.flip if flip is None else flip)
         data.augment.check(data.shape)
@@ -128,6 +135,18 @@ class Recipe(Table):
                 named_attack(name, eps=1.0)
             except InputError as error:
                 raise RecipeError(f"evaluation.attacks: {error.message}", error.hint) from error
+
+
+def _other_data(table: dict[str, Any]) -> Data:
+    from robustill.data import load_data
+
+    try:
+        return load_data(**table)
+    except InputError:
+        for left_out in (("size",), ("validation",), ("size", "validation")):
+            with suppress(InputError):
+                return load_data(**{key: value for key, value in table.items() if key not in left_out})
+        raise
 
 
 def _without_none(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from robustill.errors import InputError, RecipeError
 from robustill.recipe import Recipe, load_recipe
@@ -46,7 +46,7 @@ def evaluate_target(
     Args:
         target: Run folder, file, or another source that `load_model` takes.
         attacks: Comma-separated names.
-        data: Data set; with `root`.
+        data: Data set; with `root`. The rest of the run's `[data]` table holds for it too, as far as it takes that.
         root: Folder of the data set.
         eps: Radius.
         norm: `"Linf"` or `"L2"`.
@@ -134,15 +134,14 @@ def evaluate_target(
 
 
 def run_data(recipe: Recipe | None, data: str | None = None, root: str | None = None) -> Data:
-    """Return the data set that is named, or else the recipe's."""
+    """Return the data set that is named, cut as the recipe says where there is one, or else the recipe's."""
     from robustill.data import load_data
 
-    changes: dict[str, Any] = {} if root is None else {"root": root}
-    if data is not None:
-        return load_data(data, **changes)
-    if recipe is None:
+    if recipe is not None:
+        return recipe.data_set(data, root)
+    if data is None:
         raise InputError("nothing says which data", "give --data")
-    return recipe.data_set(**changes)
+    return load_data(data, root)
 
 
 def _recipe_eps(recipe: Recipe | None, norm: str) -> float:
