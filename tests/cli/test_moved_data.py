@@ -75,3 +75,11 @@ def test_doctor_resizes(robustill: Robustill, photos: Path) -> None:
     outcome = robustill("doctor", "--data", photos, "--size", 16, "--json")
     assert outcome.code == 0, outcome.out
     assert outcome.json["tables"][f"Data: {photos}"]["shape"] == "3x16x16"
+
+
+def test_a_verb_without_root_does_not_speak_of_it(robustill: Robustill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robustill.data.known._SYSTEM", Path("nowhere"))
+    outcome = robustill("train", "fashion-mnist_standard_cnn-small")
+    refused(outcome, "--set data.root=PATH")
+    assert "--root" not in outcome.err
+    assert "--root PATH" in robustill("doctor", "--data", "fashion-mnist").err

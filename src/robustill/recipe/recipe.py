@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 from pydantic import Field
 
-from robustill.errors import InputError, RecipeError
+from robustill.errors import DataError, InputError, RecipeError
 from robustill.recipe.method import Plan, Wanted, check_teachers, plan
 from robustill.recipe.networks import Teacher, check_made, fresh_network, student_network, teacher_networks
 from robustill.recipe.tables import AttackTable, DataTable, EvaluationTable, MethodTable, StudentTable
@@ -56,7 +56,7 @@ class Recipe(Table):
 
         method = self._plan()
         self._check_evaluation()
-        data = self.data_set()
+        data = self._training_data()
         # The student's fresh weights follow the training seed.
         torch.manual_seed(self.training.seed)
         student = student_network(self.student, data)
@@ -115,6 +115,16 @@ class Recipe(Table):
                 f"{self.method.name} has no attack, so there is no radius to evaluate at", "set evaluation.eps"
             )
         return float(attack.eps)
+
+    def _training_data(self) -> Data:
+        try:
+            return self.data_set()
+        except DataError as error:
+            if error.hint is None or "--root PATH" not in error.hint:
+                raise
+            # Verbs that train have no --root.
+            hint = error.hint.replace("--root PATH", "--set data.root=PATH")
+            raise type(error)(error.message, hint) from error
 
     def _plan(self) -> Plan:
         method = plan(self.method, self.attack)
