@@ -93,6 +93,20 @@ def test_list_methods_for_people(robustill: Robustill) -> None:
     assert "the adversary maximises" in text
 
 
+def test_a_method_of_an_experiment_is_listed_without_a_card(
+    robustill: Robustill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Labelled(METHODS["ard"]):  # type: ignore[misc]
+        """In a module whose docstring is no card."""
+
+    monkeypatch.setitem(METHODS, "labelled", Labelled)
+    found = next(each for each in robustill("list", "methods", "--json").json if each["name"] == "labelled")
+    assert found["networks"] == ["student", "teacher"]
+    assert "temperature" in found["hyperparameters"]
+    assert found["inner"] == found["paper"] == ""
+    assert "labelled" in robustill("list", "methods").out
+
+
 def test_list_models_data_and_recipes(robustill: Robustill) -> None:
     models = {each["name"]: each["about"] for each in robustill("list", "models", "--json").json}
     assert [name for name in models if not name.startswith("robustill:")] == list(MODELS)

@@ -32,9 +32,10 @@ def list_(
         raise InputError(f"there is no list of {what!r}", nearest(what, kinds))
     rows: list[tuple[str, ...]]
     if what == "methods":
-        from robustill.methods import METHODS, card
+        from robustill.methods import METHODS
+        from robustill.methods.card import card_or_blank
 
-        cards = [card(name, method) for name, method in METHODS.items()]
+        cards = [card_or_blank(name, method) for name, method in METHODS.items()]
         if json_out:
             print_json([each.to_json() for each in cards])
             return

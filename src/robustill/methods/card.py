@@ -82,9 +82,29 @@ def card(name: str, method: type[Method]) -> Card:
         raise ValueError(f"the card of {name} lacks {', '.join(missing)}")
     return Card(
         name=name,
-        title=parts[0].strip().splitlines()[0],
+        title=parts[0].strip().partition("\n")[0],
         networks=networks(method),
         hyperparameters={key: str(p.default) for key, p in hyperparameters(method).items()},
         **{field.lower(): fields[field] for field in _REQUIRED},
         **{field.lower(): fields.get(field, default) for field, default in _OPTIONAL.items()},
     )
+
+
+def card_or_blank(name: str, method: type[Method]) -> Card:
+    """Return the card of a method, or one without words where its module has none, as in an experiment's script.
+
+    >>> from robustill.methods import Standard
+    >>> class Mine(Standard):
+    ...     pass
+    >>> Mine.__module__ = "builtins"
+    >>> card_or_blank("mine", Mine).networks, card_or_blank("mine", Mine).inner
+    (('student',), '')
+    """
+    try:
+        return card(name, method)
+    except ValueError:
+        arguments = {
+            p.name: str(p.default) for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY
+        }
+        blank = dict.fromkeys(("title", "paper", "inner", "outer", "state", "variants", "differs", "settings"), "")
+        return Card(name=name, networks=networks(method), hyperparameters=arguments, **blank)
