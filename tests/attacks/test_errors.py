@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -122,3 +123,25 @@ def test_levels_of_255_are_no_radius_of_the_largest_change(attack: Any) -> None:
     assert attack(eps=1, **dict.fromkeys(more, 0.5)).eps == 1
     # An L2 distance may be as long as the root of the number of pixels.
     assert attack(eps=8, norm="L2", **more).eps == 8
+
+
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        *((PGD, "eps"), (PGD, "step_size"), (FGSM, "eps"), (CW, "step_size")),
+        *((APGD, "target"), (FAB, "target"), (Square, "queries"), (AutoAttack, "eps")),
+    ],
+)
+@pytest.mark.parametrize("value", [torch.tensor([0.1, 0.2]), [1, 2], None], ids=["tensor", "list", "none"])
+def test_a_setting_for_each_image_is_no_number(attack: Any, name: str, value: Any) -> None:
+    usual = {"eps": 0.1, **({"step_size": 0.05} if attack in (PGD, CW) else {})}
+    with pytest.raises(
+        InputError, match=rf"^{name}( of {attack.__name__})? is a \w+, not a number\n  hint: "
+    ) as caught:
+        attack(**{**usual, name: value})
+    assert ("it is a rank" in str(caught.value)) is (name == "target")
+
+
+def test_a_number_of_any_kind_is_a_setting() -> None:
+    for eps in (1, np.float32(0.5), torch.tensor(0.5)):
+        assert PGD(eps=eps, step_size=0.1).eps == eps  # type: ignore[arg-type]

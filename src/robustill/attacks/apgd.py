@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robustill.attacks.objective import input_gradient
 from robustill.attacks.rows import State
 from robustill.attacks.search import Search, wrong_class
-from robustill.attacks.threat import Norm, ball, check_eps, draw, l2_direction, per_image
+from robustill.attacks.threat import Norm, ball, check_attack, draw, l2_direction, per_image
 from robustill.errors import InputError
 from robustill.losses import cross_entropy, dlr, dlr_targeted
 
@@ -57,7 +57,7 @@ class APGD(Search):
     samples: int = 1
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, self.norm)
+        check_attack(self)
         if not (self.eps >= 0 and self.steps >= 1 and self.target >= 1 and self.samples >= 1 and 0 <= self.rho <= 1):
             raise InputError(f"impossible attack {self}", "eps >= 0, steps, target and samples >= 1, rho in [0, 1]")
         if self.loss not in get_args(Surrogate):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robustill.attacks.modes import eval_mode
 from robustill.attacks.pgd import PGD
-from robustill.attacks.threat import Generators, Norm, check_eps
+from robustill.attacks.threat import Generators, Norm, check_attack
 from robustill.losses import margin
 
 
@@ -44,7 +44,7 @@ class CW:
     norm: Norm = "Linf"
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, self.norm)
+        check_attack(self)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: Generators = None) -> Tensor:
         """Return points `[B, ...]` around `x` where `model` prefers another class than `y` `[B]`.

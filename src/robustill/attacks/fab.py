@@ -12,7 +12,7 @@ from robustill.attacks.objective import input_gradient
 from robustill.attacks.plane import step_to_plane
 from robustill.attacks.rows import State
 from robustill.attacks.search import Search, wrong_class
-from robustill.attacks.threat import Norm, check_eps, per_image
+from robustill.attacks.threat import Norm, check_attack, per_image
 from robustill.errors import InputError
 
 # Numbers that stay in a processor's cache with all that is made of them.
@@ -57,7 +57,7 @@ class FAB(Search):
     back: float = 0.9
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, self.norm)
+        check_attack(self)
         if not (self.eps >= 0 and self.steps >= 1 and self.target >= 1 and self.norm in ("Linf", "L2")):
             raise InputError(f"impossible attack {self}", "eps >= 0, steps and target >= 1, norm Linf or L2")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robustill.attacks.objective import Objective
 from robustill.attacks.pgd import PGD
-from robustill.attacks.threat import Generators, Norm, check_eps
+from robustill.attacks.threat import Generators, Norm, check_attack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class FGSM:
     norm: Norm = "Linf"
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, self.norm)
+        check_attack(self)
 
     def __call__(self, objective: Objective, x: Tensor, *, generator: Generators = None) -> Tensor:
         """Return `x` moved by one step, `[B, ...]`; `generator` is accepted for symmetry and unused."""

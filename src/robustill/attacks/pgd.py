@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustill.attacks.objective import Objective, gradient
-from robustill.attacks.threat import Ball, Generators, Norm, ball, check_eps, draw, store
+from robustill.attacks.threat import Ball, Generators, Norm, ball, check_attack, draw, store
 from robustill.errors import InputError
 
 
@@ -52,7 +52,7 @@ class PGD:
     large_step: bool = False
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, self.norm)
+        check_attack(self)
         if not (self.eps >= 0 and self.step_size > 0 and self.steps >= 0 and self.restarts >= 1):
             raise InputError(f"impossible attack {self}", "eps >= 0, step_size > 0, steps >= 0, restarts >= 1")
         if self.init not in ("uniform", "gaussian", "none") or self.norm not in ("Linf", "L2"):

@@ -12,7 +12,7 @@ from robustill.attacks.draws import uniform
 from robustill.attacks.rows import State
 from robustill.attacks.search import Search
 from robustill.attacks.squares import bump, start_tiles, window_sides, windows
-from robustill.attacks.threat import Norm, check_eps, l2_direction
+from robustill.attacks.threat import Norm, check_attack, l2_direction
 from robustill.errors import InputError
 from robustill.losses import margin
 
@@ -57,7 +57,7 @@ class Square(Search):
     rescale: bool = True
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, self.norm)
+        check_attack(self)
         if not (self.eps >= 0 and self.queries >= 1 and 0 < self.share <= 1 and self.norm in ("Linf", "L2")):
             raise InputError(f"impossible attack {self}", "eps >= 0, queries >= 1, 0 < share <= 1, norm Linf or L2")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from dataclasses import fields
+from numbers import Real
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +17,12 @@ from robustill.inputs import check_images
 Norm = Literal["Linf", "L2"]
 Generators = torch.Generator | Sequence[torch.Generator] | None
 """Source of random starts: the global one (None), one for the batch, or one per example."""
+
+_ONE_FOR_ALL = "a setting holds for all images; call an attack for each group of images that has another"
+_NOT_EACH = {
+    "target": "it is a rank: 1 is the likeliest wrong class of each image, 2 the next; towards classes of your own, "
+    "let PGD maximise lambda x_adv: -cross_entropy(model(x_adv), target)"
+}
 
 
 class Ball(Protocol):
@@ -35,16 +43,26 @@ def unit_hint(eps: float) -> str:
     return f"it is a radius in units of [0, 1]; {eps:g} levels of 255 are {eps:g}/255"
 
 
-def check_eps(eps: float, norm: str) -> None:
-    """Check that `eps` is a number, and as a radius of Linf at most 1, all that a pixel can change.
+def check_attack(attack: Any) -> None:
+    """Check that an attack's settings are numbers, and its radius of Linf at most 1, all that a pixel can change.
+
+    Args:
+        attack: A dataclass with `eps` and `norm`.
 
     Raises:
-        InputError: It is not.
+        InputError: They are not.
     """
-    if isinstance(eps, str):
-        raise InputError(f"eps is {eps!r}, which is a text", "in Python write a number, such as 8 / 255")
-    if norm == "Linf" and eps > 1:
-        raise InputError(f"eps {eps:g} is not in [0, 1]", unit_hint(eps))
+    for field in fields(attack):
+        value = getattr(attack, field.name)
+        # A tensor without dimensions is as good as a number.
+        if field.type not in ("float", "int") or isinstance(value, Real) or getattr(value, "shape", None) == ():
+            continue
+        name = f"{field.name} of {type(attack).__name__}" if field.name != "eps" else "eps"
+        if isinstance(value, str):
+            raise InputError(f"{name} is {value!r}, which is a text", "in Python write a number, such as 8 / 255")
+        raise InputError(f"{name} is a {type(value).__name__}, not a number", _NOT_EACH.get(field.name, _ONE_FOR_ALL))
+    if attack.norm == "Linf" and attack.eps > 1:
+        raise InputError(f"eps {attack.eps:g} is not in [0, 1]", unit_hint(attack.eps))
 
 
 class LinfBall:
