@@ -165,6 +165,12 @@ def test_mistakes() -> None:
         checked({"a": 1.0, "b": 2.0, "c": None}, OUTCOMES)
     with pytest.raises(InputError, match="score of teacher 'a'"):
         checked({**SCORES, "a": float("nan")}, OUTCOMES)
+    nan = {"a": float("nan"), "b": 1.0, "c": 2.0, "d": 1.5, "e": None}
+    with pytest.raises(InputError, match="the robust accuracy of teacher 'a' is nan"):
+        checked(SCORES, OUTCOMES, robust_accuracy=nan)
+    for name in ("nll", "robust_accuracy"):
+        with pytest.raises(InputError, match=f"the {name} of teacher 'a' is nan"):
+            checked(SCORES, OUTCOMES, baselines={name: nan}, robust_accuracy=OUTCOMES)
     for bad in (float("inf"), []):
         with pytest.raises(InputError, match="outcome of teacher 'a'"):
             checked(SCORES, {**OUTCOMES, "a": bad})

@@ -126,15 +126,9 @@ def validate_ranking(
     1.0
     """
     means = {name: _mean(name, each) for name, each in outcomes.items()}
-    for name in scores:
-        if name not in means:
-            raise InputError(f"teacher {name!r} has a score but no outcome", "leave it out, or give its student's")
-    ranked = {name: value for name, value in scores.items() if value is not None}
-    if len(ranked) < 3:
-        raise InputError(f"{len(ranked)} teachers have a score; a rank correlation needs 3", "6 or more for a finding")
-    _check_finite(ranked)
-    if first is not None and first not in ranked:
-        raise InputError(f"{first!r} is to be first, but has no score", nearest(first, ranked))
+    ranked = _ranked(scores, means, first)
+    for name, table in (*(baselines or {}).items(), ("robust accuracy", robust_accuracy or {})):
+        _check_finite(name, table)
     sign = 1.0 if larger_is_better else -1.0
     blocks = grouped(list(ranked), families)
     given = robust_accuracy if robust_accuracy is not None else (baselines or {}).get("robust_accuracy")
@@ -152,6 +146,20 @@ def validate_ranking(
                    for name, table in (baselines or {}).items()},
         notes=_notes(len(ranked), len(blocks)),
     )  # fmt: skip
+
+
+def _ranked(scores: Mapping[str, float | None], means: Mapping[str, float], first: str | None) -> dict[str, float]:
+    """Return the scores of the teachers that have one."""
+    for name in scores:
+        if name not in means:
+            raise InputError(f"teacher {name!r} has a score but no outcome", "leave it out, or give its student's")
+    ranked = {name: value for name, value in scores.items() if value is not None}
+    if len(ranked) < 3:
+        raise InputError(f"{len(ranked)} teachers have a score; a rank correlation needs 3", "6 or more for a finding")
+    _check_finite("score", ranked)
+    if first is not None and first not in ranked:
+        raise InputError(f"{first!r} is to be first, but has no score", nearest(first, ranked))
+    return ranked
 
 
 def _known(scores: Mapping[str, float | None], means: Mapping[str, float]) -> dict[str, float]:
@@ -217,10 +225,10 @@ def _mean(name: str, outcome: Outcome) -> float:
     return fsum(values) / len(values)
 
 
-def _check_finite(scores: Mapping[str, float]) -> None:
+def _check_finite(what: str, scores: Mapping[str, float | None]) -> None:
     for name, value in scores.items():
-        if not isfinite(value):
-            raise InputError(f"the score of teacher {name!r} is {value!r}", "leave it out: None")
+        if value is not None and not isfinite(value):
+            raise InputError(f"the {what} of teacher {name!r} is {value!r}", "leave it out: None")
 
 
 def _none(value: float) -> float | None:
