@@ -1,5 +1,8 @@
 """A batch of runs is each run alone, and the paper's dichotomy is there."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from robustill.errors import InputError, NonFiniteLossError
@@ -131,9 +134,28 @@ def test_what_cannot_be_simulated() -> None:
         Settings(steps=0)
     with pytest.raises(InputError, match="lr is nan"):
         Settings(lr=float("nan"))
+    with pytest.raises(InputError, match="dimension is 2; it must be an integer of at least 3"):
+        Settings(dimension=2)
     with pytest.raises(InputError, match=r"no teacher 'confidant'\n.*did you mean 'confident'"):
         find_teacher("confidant")
     with pytest.raises(InputError, match="margin is inf"):
         sweep([float("inf")])
     with pytest.raises(InputError, match="margin is nan"):
         sweep([], [float("nan")])
+
+
+@pytest.mark.parametrize(
+    "values", [{"eps": 0}, {"eps": 0.0}, {"lr": 1}, {"noise": np.float32(0.5)}, {"test": np.int64(5)}]
+)
+def test_a_number_may_be_of_any_type_that_its_setting_holds(values: dict[str, Any]) -> None:
+    (name,) = values
+    assert getattr(Settings(**values), name) == values[name]
+
+
+@pytest.mark.parametrize(
+    "values", [{"steps": 2.5}, {"train": True}, {"eps": True}, {"patches": "4"}, {"alpha": "5"}, {"filters": 2.0}]
+)
+def test_a_number_of_another_type_than_its_setting_is_refused(values: dict[str, Any]) -> None:
+    (name,) = values
+    with pytest.raises(InputError, match=f"{name} is {values[name]!r}; it must be "):
+        Settings(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from robustill.errors import InputError, nearest
@@ -57,13 +58,9 @@ class Settings:
         """
         if self.regime not in REGIMES:
             raise InputError(f"there is no regime {self.regime!r}", nearest(self.regime, REGIMES))
-        least = {"dimension": 3}
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{field.name} is {value}; it must be a finite number of at least 0")
-            if isinstance(value, int) and value < least.get(field.name, 1):
-                raise InputError(f"{field.name} is {value}; it must be at least {least.get(field.name, 1)}")
+            if field.type != "str":
+                _check_number(field.name, getattr(self, field.name), whole=field.type == "int")
 
     @classmethod
     def of_regime(cls, regime: str, **changes: Any) -> Settings:
@@ -79,3 +76,10 @@ class Settings:
     def theory(self) -> bool:
         """Whether this is the regime of the theorems."""
         return self.regime == "theory"
+
+
+def _check_number(name: str, value: object, *, whole: bool) -> None:
+    least = 0 if not whole else 3 if name == "dimension" else 1
+    kind, said = (Integral, "an integer") if whole else (Real, "a finite number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < math.inf:  # type: ignore[operator]
+        raise InputError(f"{name} is {value!r}; it must be {said} of at least {least}")
