@@ -12,6 +12,7 @@ import torch
 from robustill.data import Data
 from robustill.diagnostics.ranking import Gates, Ranking
 from robustill.diagnostics.ranking.groups import choose
+from robustill.diagnostics.ranking.scores import median_margin
 from robustill.errors import DataError, InputError, ModelError
 from tests.diagnostics.ranking.zoo import CLASSES, EPS, Student, Teacher, ranked, unlearnable_rows, zoo_data, zoo_set
 
@@ -54,6 +55,14 @@ def test_entropies_are_the_closed_form() -> None:
     assert contrast == pytest.approx(difference)
     entry = ranking.to_json()["teachers"][0]["surfaces"]["clean"]["entropy"]["learnable"]
     assert entry["of_log_classes"] == pytest.approx(known_entropy(margin) / log(CLASSES), abs=1e-6)
+
+
+def test_the_median_of_an_even_number_is_the_mean_of_both_in_the_middle() -> None:
+    logits, y = torch.tensor([[0.0, 0.0], [2.0, 0.0], [9.0, 0.0], [-1.0, 0.0]]), torch.zeros(4, dtype=torch.int64)
+    assert median_margin(logits, y, torch.ones(4), 1.0) == 1.0
+    assert median_margin(logits, y, torch.tensor([1.0, 1.0, 0.0, 1.0]), 1.0) == 0.0
+    assert median_margin(logits, y, torch.tensor([0.0, 1.0, 1.0, 0.0]), 2.0) == 2.75
+    assert median_margin(logits, y, torch.zeros(4), 1.0) is None
 
 
 def test_temperature_divides_the_logits_of_the_scores() -> None:

@@ -106,7 +106,8 @@ def median_margin(logits: Tensor, y: Tensor, weights: Tensor, temperature: float
     at = weights > 0
     if not bool(at.any()):
         return None
-    return float(-margin(logits[at], y[at]).double().median()) / temperature
+    # Of an even number the mean of both in the middle, where `median` takes the lower.
+    return float(-margin(logits[at], y[at]).double().quantile(0.5)) / temperature
 
 
 def _score(mean: Tensor, low: Tensor, high: Tensor) -> Score:
