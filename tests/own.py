@@ -21,7 +21,7 @@ from robustill.models.cnn import cnn_small
 
 
 class Labelled(AdversarialMethod):
-    def __init__(self, student, *, lam: float = 1.0, attack: PGD = PGD(eps=0.1, step_size=0.1, steps=1)):
+    def __init__(self, student, *, lam: float = 1.0, attack: PGD = PGD(eps=0.1, step_size=0.05, steps=1)):
         super().__init__()
         self.student, self.lam, self.attack = student, lam, attack
 

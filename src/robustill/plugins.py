@@ -6,15 +6,20 @@ name one.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from robustill.errors import InputError
 
 _imported: list[str] = []
+_registered: dict[str, Any] = {}
+"""What those have put into the tables, by its place there."""
 
 
 def import_modules(names: Iterable[str]) -> None:
@@ -36,13 +41,48 @@ def import_modules(names: Iterable[str]) -> None:
     for name in names:
         if name in _imported:
             continue
+        # What a script has imported already cannot be seen to register anything: all there is may be its.
+        before = {} if name in sys.modules else own()
         _import(name)
         _imported.append(name)
+        _registered.update({place: made for place, made in own().items() if before.get(place) is not made})
 
 
 def imported_modules() -> tuple[str, ...]:
     """Return what `import_modules` has imported, in that order; another process is handed these."""
     return tuple(_imported)
+
+
+def own() -> dict[str, Any]:
+    """Return the methods and networks that do not come with robustill, by their place: `METHODS["mine"]`."""
+    from robustill import methods
+    from robustill.models import MODELS, build
+
+    return {
+        f'{table}["{name}"]': made
+        for table, entries, known in (
+            ("METHODS", methods.METHODS, methods.BUILT_IN), ("MODELS", MODELS, build.BUILT_IN),
+        )
+        for name, made in entries.items()
+        if name not in known or not home(made).startswith("robustill.")
+    }  # fmt: skip
+
+
+def handed_on(place: str) -> bool:
+    """Return whether another process that imports the same modules knows what stands at `place` here."""
+    return place in _registered and _registered[place] is own().get(place)
+
+
+def home(made: Any) -> str:
+    """Return the name of the module that defines a class or a function.
+
+    >>> from robustill.methods import METHODS
+    >>> home(METHODS["rslad"])
+    'robustill.methods.rslad'
+    """
+    while isinstance(made, functools.partial):
+        made = made.func
+    return str(getattr(inspect.unwrap(made), "__module__", ""))
 
 
 def _import(name: str) -> None:

@@ -62,6 +62,8 @@ METHODS: dict[str, type[Method]] = {
     "ibp": IBP,
     "crown_ibp": CrownIBP,
 }
+BUILT_IN = frozenset(METHODS)
+"""The names that come with robustill; every other one is a person's own."""
 
 __all__ = [
     "ABSLD",

@@ -36,6 +36,8 @@ MODELS: dict[str, Callable[..., Classifier]] = {
     "mobilenet_v2": mobilenet_v2,
     "wide_resnet": wide_resnet,
 }
+BUILT_IN = frozenset(MODELS)
+"""The names that come with robustill; every other one is a person's own."""
 
 
 def build_model(

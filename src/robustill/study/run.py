@@ -20,6 +20,7 @@ from robustill.study.folder import Store
 from robustill.study.layers import Place
 from robustill.study.live import Display
 from robustill.study.local import Local, Machine
+from robustill.study.own import check_handed_on
 from robustill.study.ranking import rank
 from robustill.study.ray_runner import Ray
 from robustill.study.schedule import BLOCKED, BROKEN, DONE, QUEUED, Job, Runner, Schedule, jobs_of
@@ -158,6 +159,7 @@ class Study:
         self.jobs |= jobs
         if all(job.state in (DONE, BROKEN, BLOCKED) for job in jobs.values()):
             return
+        check_handed_on(job.cell for job in jobs.values() if job.state == QUEUED)
         runner = _runner(way, cells)
         try:
             for job in jobs.values():
