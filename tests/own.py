@@ -45,7 +45,8 @@ MODELS["narrow"] = narrow
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Write `my_own.py` into the working folder; afterwards it was never imported."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plugins, "_imported", [])
+    for name, empty in (("_imported", []), ("_registered", {}), ("_registered_by", {})):
+        monkeypatch.setattr(plugins, name, empty)
     monkeypatch.setattr(sys, "path", [*sys.path])
     modules, tables = set(sys.modules), [(table, dict(table)) for table in (METHODS, MODELS)]
     path = tmp_path / "my_own.py"

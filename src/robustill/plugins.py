@@ -20,6 +20,7 @@ from robustill.errors import InputError
 _imported: list[str] = []
 _registered: dict[str, Any] = {}
 """What those have put into the tables, by its place there."""
+_registered_by: dict[str, str] = {}
 
 
 def import_modules(names: Iterable[str]) -> None:
@@ -45,7 +46,9 @@ def import_modules(names: Iterable[str]) -> None:
         before = {} if name in sys.modules else own()
         _import(name)
         _imported.append(name)
-        _registered.update({place: made for place, made in own().items() if before.get(place) is not made})
+        new = {place: made for place, made in own().items() if before.get(place) is not made}
+        _registered.update(new)
+        _registered_by.update(dict.fromkeys(new, name))
 
 
 def imported_modules() -> tuple[str, ...]:
@@ -71,6 +74,19 @@ def own() -> dict[str, Any]:
 def handed_on(place: str) -> bool:
     """Return whether another process that imports the same modules knows what stands at `place` here."""
     return place in _registered and _registered[place] is own().get(place)
+
+
+def source_file(place: str) -> Path | None:
+    """Return the file that defines what stands at `place` of `own()`, None where there is none.
+
+    What a package function of robustill has made is defined by the module that put it there.
+    """
+    made = own()[place]
+    name = home(made)
+    if name.startswith("robustill."):
+        name = _registered_by.get(place, "")
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return None if file is None else Path(file)
 
 
 def home(made: Any) -> str:

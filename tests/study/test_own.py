@@ -11,7 +11,9 @@ import pytest
 from robustill.errors import RecipeError
 from robustill.models import build_model, save_model
 from robustill.plugins import import_modules
+from robustill.recipe import load_recipe
 from robustill.study import Study
+from robustill.study.address import training_address
 from robustill.study.own import check_handed_on, used
 from tests.own import own
 from tests.study.small import QUICK, TEACHERS, opened
@@ -65,3 +67,57 @@ def test_a_network_may_be_a_teachers(own: Path) -> None:
     for source in ("run", "run/student.safetensors", "narrow@run/student.safetensors"):
         (cell,) = [each for each in taught_by(own.parent, source).cells.all() if each.variant.name == "r"]
         assert list(used(cell.recipe)) == ['MODELS["narrow"]'], source
+
+
+def addresses(found: Study) -> dict[str, str]:
+    return {cell.variant.name: cell.training for cell in found.cells.all()}
+
+
+@pytest.mark.parametrize("setting", [METHOD, NETWORK])
+def test_changed_code_is_another_cell(own: Path, setting: str) -> None:
+    import_modules(["my_own"])
+    before = addresses(study(own.parent, setting))
+    assert addresses(study(own.parent, setting)) == before
+    own.write_text(own.read_text().replace("self.lam * cross", "2 * self.lam * cross"))
+    after = addresses(study(own.parent, setting))
+    assert after["r"] != before["r"]
+    # Where it lies is nobody's affair.
+    elsewhere = own.parent / "folder" / "my_own.py"
+    elsewhere.parent.mkdir()
+    own.rename(elsewhere)
+    sys.modules["my_own"].__file__ = str(elsewhere)
+    assert addresses(study(own.parent, setting)) == after
+
+
+def test_changed_code_of_a_teachers_network_is_another_cell(own: Path) -> None:
+    import_modules(["my_own"])
+    (own.parent / "run").mkdir()
+    save_model(build_model("narrow", num_classes=10, shape=(1, 8, 8)), own.parent / "run" / "student.safetensors")
+    before = addresses(taught_by(own.parent, "run"))
+    own.write_text(own.read_text() + "# other\n")
+    after = addresses(taught_by(own.parent, "run"))
+    assert after["r"] != before["r"]
+    assert after["clean"] == before["clean"]
+
+
+def test_what_only_the_package_is_used_for_keeps_its_address(own: Path) -> None:
+    import_modules(["my_own"])
+    # The same as without any module, in test_address.py.
+    recipe = load_recipe("digits_pgd-at_cnn-small")
+    assert training_address(recipe, {}) == "6e1ced64e381925ffbc75ec13a8103a0104a427a727b59bec5ece55cb0713fbb"
+
+
+def test_the_packages_own_function_under_another_name_counts_by_who_named_it(own: Path) -> None:
+    line = "from robustill.models.wide_resnet import wide_resnet_of\nMODELS['wrn'] = wide_resnet_of(10, {})\n"
+    own.write_text(f"from robustill.models import MODELS\n{line.format(1)}")
+    import_modules(["my_own"])
+    found = study(own.parent, 'student.architecture = "wrn"')
+    check_handed_on(found.cells.all())
+    own.write_text(f"from robustill.models import MODELS\n{line.format(2)}")
+    assert addresses(study(own.parent, 'student.architecture = "wrn"')) != addresses(found)
+
+
+def test_code_without_a_file_is_no_obstacle(own: Path) -> None:
+    import_modules(["my_own"])
+    del sys.modules["my_own"].__file__
+    assert len(addresses(study(own.parent, METHOD))["r"]) == 64

@@ -13,6 +13,7 @@ from typing import Any
 from robustill.models.digest import file_digest
 from robustill.recipe import Recipe
 from robustill.shipped import shipped_models
+from robustill.study.own import code
 from robustill.training.settings import as_number
 
 _FORMAT = 1
@@ -22,7 +23,7 @@ SHIPPED = "robustill:"
 
 
 def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
-    """Return the SHA-256 of all that decides a trained student: the recipe, and the content of what it names.
+    """Return the SHA-256 of all that decides a trained student: the recipe, what it names, and own code.
 
     Where it computes, where its teachers lie, and how it is evaluated, do not belong to it.
 
@@ -45,7 +46,9 @@ def training_address(recipe: Recipe, needs: Mapping[str, str]) -> str:
     for table in ("teachers", "student", "method"):
         tree[table] = _content(tree[table], needs)
     tree["training"]["overfitting"] = _content(tree["training"]["overfitting"], needs)
-    return digest({"format": _FORMAT, "recipe": tree})
+    own = code(recipe)
+    # What uses the package alone has the address that it had before there was anything else.
+    return digest({"format": _FORMAT, "recipe": tree, **({"own": own} if own else {})})
 
 
 def digest(value: Any) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustill.errors import RecipeError
-from robustill.plugins import handed_on, home, own
+from robustill.models.digest import file_digest
+from robustill.plugins import handed_on, home, own, source_file
 from robustill.recipe import Recipe
 from robustill.recipe.tables import MethodTable
 from robustill.study.paths import leaves
@@ -25,6 +26,16 @@ def used(recipe: Recipe) -> dict[str, Any]:
     tree = recipe.model_dump(mode="json", include={"student", "teachers", "method", "training"})
     names += [f'MODELS["{name}"]' for _, text in leaves(tree) for name in _networks(text)]
     return {place: known[place] for place in sorted(set(names)) if place in known}
+
+
+def code(recipe: Recipe) -> dict[str, str]:
+    """Return the SHA-256 of the file that defines each of `used`; "" for one without a file.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    files = {place: source_file(place) for place in used(recipe)}
+    return {place: "" if file is None else file_digest(file) for place, file in files.items()}
 
 
 def check_handed_on(cells: Iterable[Cell]) -> None:
