@@ -58,6 +58,7 @@ def test_a_study_runs_once(robustill: Robustill, file: Path, monkeypatch: pytest
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     first = robustill("study", file, "--jobs", 1)
     assert first.code == 0, first.err
+    assert "Judged on digits, test split, 50 images, Linf, eps 0.05." in first.out
     out = Path("runs/my-study")
     assert {path.name for path in out.iterdir()} == {
         "cells", "costs.csv", "results.csv", "results.parquet", "results.svg", "study.log", "study.toml",

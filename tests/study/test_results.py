@@ -83,6 +83,43 @@ def test_the_page_says_it_to_people(study: Study) -> None:
     ]  # fmt: skip
 
 
+def test_the_page_says_what_the_numbers_are_about(study: Study) -> None:
+    text = (study.out / "summary.md").read_text()
+    assert "\nJudged on digits, test split, 10 images, Linf, eps 0.05.\n" in text
+    assert "†" not in text
+
+
+def test_numbers_whose_checks_fired_are_marked() -> None:
+    head = {"run": "a", "images": 10, "data": "digits", "norm": "Linf", "eps": 8 / 255, "wra": None}
+    rows = [
+        {**head, "student": student, "attack": attack, "seed": seed, "accuracy": 0.5, "suspicious": fired}
+        for student, seed, fired in [
+            ("best", 0, ""),
+            ("best", 1, "square-beats-gradients, steps-sweep"),
+            ("last", 0, ""),
+        ]
+        for attack in ("clean", "fgsm")
+    ]
+    rows += [{**row, "run": "b", "suspicious": "", "eps": 4 / 255} for row in rows]
+    summary = summarize(rows, name="s", title="", baselines={}, missing=[], split="validation")
+    text = to_markdown(summary)
+    assert "| a | 2 | 50.00 ± 0.00 | 50.00 ± 0.00 † |" in text
+    assert "| b | 2 | 50.00 ± 0.00 | 50.00 ± 0.00 |" in text
+    assert "| a | 1 | 50.00 | 50.00 |" in text
+    assert text.count("† A check fired") == 1
+    assert "a, best: square-beats-gradients (seed 1); a, best: steps-sweep (seed 1).\n" in text
+    assert "Judged on digits, validation split, 10 images, Linf, eps 0.0314 (8/255) (a).\n" in text
+    assert "Judged on digits, validation split, 10 images, Linf, eps 0.0157 (4/255) (b).\n" in text
+
+
+def test_a_table_without_these_columns_has_a_page_too() -> None:
+    rows = [{"run": "a", "student": "best", "attack": "fgsm", "seed": 0, "accuracy": 0.5, "wra": None}]
+    text = to_markdown(summarize(rows, name="s", title="", baselines={}, missing=[]))
+    assert "| a | 1 | 50.00 |" in text
+    assert "Judged" not in text
+    assert "†" not in text
+
+
 def test_a_study_of_the_selected_students_alone_has_a_page(study: Study) -> None:
     with (study.out / "results.csv").open() as file:
         rows = [{**row, "accuracy": 0.5, "wra": None} for row in csv.DictReader(file) if row["student"] == "best"]

@@ -128,6 +128,7 @@ def _print_plan(opened: Study, jobs: dict[str, Job], json_out: bool) -> None:
 
 
 def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
+    from robustill.study.judged import caption, footnote
     from robustill.study.summary import STUDENTS, optional, students, table
 
     for student in students(summary):
@@ -135,6 +136,8 @@ def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
         title = f"{opened.table.name}: accuracy in %, {STUDENTS[student].lower()}"
         print_table(title, columns, rows, optional=optional(summary, student))
     console = Console(soft_wrap=True)
+    for each in filter(None, [*caption(summary), footnote(summary, students(summary))]):
+        console.print(plain(each), highlight=False)
     missing = summary["missing"]
     for each in missing[:_LINES]:
         console.print(f"[bold red]not there:[/] {plain(each)}", highlight=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robustill.study.judged import DOUBT, caption, doubts, footnote, judged
 from robustill.study.spread import paired, spread, told
 
 Rows = Sequence[dict[str, Any]]
-_ROBUST, WRA = "robust", "wra"
+_ROBUST, WRA, CLEAN = "robust", "wra", "clean"
 STUDENTS = {"best": "Student chosen on the validation split", "last": "Student of the last epoch"}
 _NOTE = (
     "Accuracy in %, mean ± standard deviation over seeds; WRA is the mean of clean and worst case. Differences are "
@@ -18,7 +19,13 @@ _NOTE = (
 
 
 def summarize(
-    rows: Rows, *, name: str, title: str, baselines: Mapping[str, str], missing: Sequence[str]
+    rows: Rows,
+    *,
+    name: str,
+    title: str,
+    baselines: Mapping[str, str],
+    missing: Sequence[str],
+    split: str | None = None,
 ) -> dict[str, Any]:
     """Return what `summary.json` holds.
 
@@ -28,6 +35,7 @@ def summarize(
         title: Of the study.
         baselines: For each row that is compared with another one, that other one.
         missing: Cells without a result, with the reason.
+        split: Whose images students were judged on.
     """
     values: dict[str, dict[str, dict[str, dict[int, float]]]] = {}
     for row in rows:
@@ -37,6 +45,7 @@ def summarize(
             of_run.setdefault(WRA, {})[row["seed"]] = row["wra"]
     found: dict[str, Any] = {"schema": 2, "study": name, "title": title}
     found |= {"baselines": dict(baselines), "missing": list(missing)}
+    found |= {"judged": judged(rows, split), "suspicious": doubts(rows)}
     found["runs"] = {
         run: {
             student: {
@@ -77,7 +86,8 @@ def table(summary: dict[str, Any], student: str) -> tuple[list[str], list[list[s
         if cells is None:
             continue
         row = [run, str(max(each["n"] for each in cells.values()))]
-        row += [_percent(cells.get(attack)) for attack in attacks]
+        doubt = bool(summary["suspicious"].get(run, {}).get(student))
+        row += [_percent(cells.get(attack), doubt=doubt and attack != CLEAN) for attack in attacks]
         if compared:
             row += [summary["baselines"].get(run, "-")] if several else []
             row += _difference(compared.get(run, {}).get(student, {}).get(judged[0]))
@@ -95,8 +105,11 @@ def optional(summary: dict[str, Any], student: str) -> list[str]:
 def to_markdown(summary: dict[str, Any]) -> str:
     """Return `summary.md`."""
     lines = [f"# {summary['title'] or summary['study']}", "", _NOTE]
+    lines += [line for sentence in caption(summary) for line in ("", _text(sentence))]
     for student in students(summary):
         lines += ["", f"## {STUDENTS[student]}", "", markdown_table(*table(summary, student))]
+        if note := footnote(summary, [student]):
+            lines += ["", _text(note)]
     if summary.get("earlier"):
         lines += ["", f"Taken from an earlier run's tables: {_text(', '.join(summary['earlier']))}."]
     if summary["missing"]:
@@ -120,8 +133,8 @@ def _called(attack: str) -> str:
     return {_ROBUST: "worst case", WRA: "WRA"}.get(attack, attack)
 
 
-def _percent(found: dict[str, Any] | None) -> str:
-    return "-" if found is None else told(found, scale=100)
+def _percent(found: dict[str, Any] | None, *, doubt: bool) -> str:
+    return "-" if found is None else told(found, scale=100) + (f" {DOUBT}" if doubt else "")
 
 
 def _difference(found: dict[str, Any] | None) -> list[str]:

@@ -44,7 +44,9 @@ def write_tables(
         RobustillError: Something cannot be written.
     """
     rows = earlier.under(MAIN, results.rows(cells, store))
-    summary = summarize(rows, name=table.name, title=table.title, baselines=baselines, missing=missing)
+    summary = summarize(
+        rows, name=table.name, title=table.title, baselines=baselines, missing=missing, split=table.evaluate.split
+    )
     summary["earlier"] = earlier.names()
     results.write_csv(rows, out / MAIN)
     results.write_parquet(rows, out / "results.parquet")
