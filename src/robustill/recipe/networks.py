@@ -36,7 +36,7 @@ def fresh_network(teacher: Teacher, data: Data, *, normalize: bool) -> nn.Module
     """
     from robustill.models import MODELS
 
-    table = _table(teacher)
+    table = teacher_table(teacher)
     if table.source not in MODELS or Path(table.source).exists():
         return _loaded(table, data)
     return _built(table, data, normalize=normalize and table.mean is None)
@@ -52,7 +52,7 @@ def teacher_networks(teacher: Teacher | tuple[Teacher, ...], data: Data) -> Any:
 
     if isinstance(teacher, tuple):
         return [teacher_networks(each, data) for each in teacher]
-    table = _table(teacher)
+    table = teacher_table(teacher)
     if table.source in MODELS and not Path(table.source).exists():
         raise RecipeError(
             f"teacher {table.source!r} is an architecture without trained weights", "name a run folder or a file"
@@ -69,7 +69,7 @@ def check_made(name: str, teacher: Teacher | tuple[Teacher, ...], data: str) -> 
         data: Name of the data set, for a trained model to take instead.
     """
     for each in teacher if isinstance(teacher, tuple) else (teacher,):
-        source = Path(_table(each).source)
+        source = Path(teacher_table(each).source)
         if source.name not in shipped_recipes() or len(source.parts) < 2 or ":" in str(source) or source.exists():
             continue
         place = "" if source == Path("runs") / source.name else f" --out {source}"
@@ -100,7 +100,8 @@ def _is_plain(value: Any) -> bool:
     return all(isinstance(one, str | int | float | bool) for one in each)
 
 
-def _table(teacher: Teacher) -> TeacherTable:
+def teacher_table(teacher: Teacher) -> TeacherTable:
+    """Return what a recipe says of a teacher as a table; one that is its source alone has all defaults."""
     return TeacherTable(source=teacher) if isinstance(teacher, str) else teacher
 
 

@@ -47,10 +47,19 @@ def has_checkpoint(folder: Path) -> bool:
 
 def settings_then(folder: Path) -> Mapping[str, Any] | None:
     """Return the settings of the run whose checkpoint is in `folder`; None where none can be read."""
+    return _then(folder, "settings")
+
+
+def digests_then(folder: Path) -> Mapping[str, str] | None:
+    """Return the digests of data and teachers that the checkpoint in `folder` notes; None where none can be read."""
+    return _then(folder, "digests")
+
+
+def _then(folder: Path, key: str) -> Mapping[str, Any] | None:
     path = folder / "last.pt"
     for file in (path, previous_of(path)):
         try:
-            found = read_checkpoint(file).get("settings")
+            found = read_checkpoint(file).get(key)
         except CheckpointError:
             continue
         return found if isinstance(found, Mapping) else None

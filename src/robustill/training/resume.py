@@ -10,6 +10,10 @@ from robustill.errors import CheckpointError, ModelError
 from robustill.models import load_model
 from robustill.training.checkpoint import has_checkpoint
 
+# Settings that a run may go on with others of: where it computes, and how it reads and writes. Not the threads: sums of
+# other parts round otherwise.
+OPERATIONAL = ("device", "workers", "log_steps", "checkpoint_steps")
+
 
 def check_same_run(
     path: Path,
@@ -18,7 +22,7 @@ def check_same_run(
     digests: Mapping[str, str],
     values: Mapping[str, Any],
 ) -> None:
-    """Check that a checkpoint is of this run; the device may be another, and so may the number of processes.
+    """Check that a checkpoint is of this run; what is `OPERATIONAL` may be another, and so may the number of processes.
 
     Args:
         path: Where the checkpoint is.
@@ -31,7 +35,7 @@ def check_same_run(
         CheckpointError: Method, settings, data or teachers have changed; says which.
         ValueError: It stands where no run can.
     """
-    then = {**state["settings"], "device": settings["device"]}
+    then = {**state["settings"], **{key: settings[key] for key in OPERATIONAL}}
     other = [f"{k}: {v} then, {settings.get(k)} now" for k, v in then.items() if v != settings.get(k)]
     known = state.get("values", {})
     other += [f"{k}: {known[k]} then, {v} now" for k, v in values.items() if k in known and v != known[k]]
