@@ -53,12 +53,37 @@ def test_one_that_says_less_has_its_own_folder(changes: list[Any], place: str, r
 def test_more_images_and_autoattack_take_its_place(run: Path, robustill: Robustill) -> None:
     assert "note" not in robustill("evaluate", run, *BASE, "--images", 60).err
     assert (read(run)["images"], read(run.parent / "run")["images"]) == (60, 60)
-    assert json.loads((run / "evaluation.old.json").read_text())["images"] == 50
+    assert read(run / "evaluations" / "test-Linf-0.15-50-images")["images"] == 50
     standard = ["--attacks", "autoattack", "--images", 4, "--processes", 1, "--no-checks"]
     robustill("evaluate", run, *standard)
     assert (read(run)["images"], list(read(run)["attacks"])) == (4, ["autoattack"])
     robustill("evaluate", run, *BASE, "--images", 100)
     assert read(run)["images"] == 4, "the standard is worth more than images"
+
+
+def test_what_is_displaced_is_where_reports_find_it(run: Path, robustill: Robustill) -> None:
+    (run / "evaluation.json").unlink()
+    other = ["--attacks", "pgd3", "--norm", "L2", "--eps", 0.5, "--images", 80, "--no-checks"]
+    robustill("evaluate", run, *other, "--eps-grid", "0.1")
+    first = (run / "evaluation.json").read_bytes()
+    robustill("evaluate", run, *BASE)
+    place = run / "evaluations" / "test-L2-0.5-80-images"
+    assert (read(run)["threat"]["norm"], (place / "evaluation.json").read_bytes()) == ("Linf", first)
+    assert ((place / "curve.svg").exists(), (run / "curve.svg").exists()) == (True, False)
+    assert not list(run.glob("evaluation.old*")), "one place is enough"
+    robustill("report", run)
+    assert "Other evaluations of these weights" in (run / "report.html").read_text()
+    # Its verdicts came along: more attacks on these images are counted with it.
+    robustill("evaluate", run, *other, "--attacks", "fgsm")
+    assert list(read(place)["attacks"]) == ["fgsm", "pgd3"]
+
+
+def test_what_other_weights_left_behind_is_no_result_of_these(run: Path, robustill: Robustill) -> None:
+    found = read(run)
+    (run / "evaluation.json").write_text(json.dumps({**found, "model_digest": "0" * 64}))
+    robustill("evaluate", run, *BASE)
+    assert (run / "evaluation.old.json").exists()
+    assert not (run / "evaluations").exists()
 
 
 def test_the_same_images_count_together(run: Path, robustill: Robustill) -> None:

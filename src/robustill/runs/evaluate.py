@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -78,7 +79,7 @@ def evaluate_target(
     from robustill.models import load_model
     from robustill.models.load import check_source, tell_fresh
     from robustill.report import draw_curve
-    from robustill.runs.record import place_of
+    from robustill.runs.record import keeping, place_of
     from robustill.training.device import cpu_threads, find_device
 
     place, folder = find_device(device), Path(target)
@@ -102,15 +103,18 @@ def evaluate_target(
     names = _attacks(attacks, recipe)
     chosen = run_norm(norm, recipe)
     radius = eps if eps is not None else _recipe_eps(recipe, chosen)
+    kept: AbstractContextManager[None] = nullcontext()
     if out is None and folder.is_dir():
         asked = Request(radius, chosen, names, split, images, (), precision, batch_size, seed, None)  # type: ignore[arg-type]
         own = folder / "last" if last else folder
-        out = place_of(asked.question(model, found), own, recipe, own_data=data is None)
+        question = asked.question(model, found)
+        out = place_of(question, own, recipe, own_data=data is None)
+        kept = keeping(question, own, own_data=data is None) if out == own else kept
     if out is not None:
         make_folder(out)
     if threads is None:
         threads = recipe.training.threads if recipe is not None else 0
-    with cpu_threads(threads):
+    with cpu_threads(threads), kept:
         result = evaluate(
             model.to(place),
             found,
