@@ -95,6 +95,7 @@ def test_a_check_that_fired_and_its_conclusion_first(folder: Path) -> None:
 def test_uneven_classes(folder: Path) -> None:
     content = sure()
     content["classes"][0]["images"] = 100
+    content["clean"] = folders.entry(1089, 1100)
     folders.write(folder / "evaluation.json", content)
     assert told(folder) == "The classes of the test set are uneven: from 100 to 1,000 images."
 
@@ -108,6 +109,35 @@ def test_what_the_student_was_selected_on(folder: Path) -> None:
     lines = [{k: v for k, v in line.items() if k != "validation"} for line in folders.epochs()]
     folders.lines(folder / "metrics.jsonl", lines)
     assert "No validation split was held out" in told(folder)
+
+
+def of_classes(*right: tuple[int, int]) -> dict[str, Any]:
+    """Return what an evaluation says of classes of which so many images were right, of so many."""
+    classes = [
+        {"name": f"c{k}", "images": n, "clean": folders.entry(found, n), "robust": folders.entry(0, n)}
+        for k, (found, n) in enumerate(right)
+    ]
+    found, total = (sum(each) for each in zip(*right, strict=True))
+    return sure(classes=classes, clean=folders.entry(found, total), images=total)
+
+
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        (((620, 700), (100, 300)), "hardly better than always naming the largest class (70.0%)"),
+        (((690, 700), (250, 300)), ""),
+        (((350, 500), (350, 500)), "hardly better than guessing among 2 classes"),
+        (((390, 500), (390, 500)), ""),
+        (((700, 700), (0, 300)), "images of one class only (c0)"),
+        (((700, 700), (1, 300)), "always naming the largest class"),
+    ],
+)
+def test_the_largest_class_is_what_can_be_had_without_looking(
+    right: tuple[tuple[int, int], ...], words: str, folder: Path
+) -> None:
+    folders.write(folder / "evaluation.json", of_classes(*right))
+    assert words in told(folder) if words else told(folder) == ""
+    assert ("one class only" in told(folder)) == ("one class only" in words)
 
 
 def test_a_run_that_is_not_finished(folder: Path) -> None:

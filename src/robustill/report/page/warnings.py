@@ -130,15 +130,30 @@ def _oddities(run: Run, evaluation: dict[str, Any]) -> Iterator[str]:
         yield f"Fewer than {_FEW_OF_CLASS} images of {len(few)} classes ({shown}): numbers per class are rough."
     if sizes and max(sizes) > _UNEVEN * min(sizes):
         yield f"The classes of the test set are uneven: from {count(min(sizes))} to {count(max(sizes))} images."
-    chance, clean = 1 / max(len(classes), 2), evaluation["clean"]["accuracy"]
-    if classes and clean < 1.5 * chance:
-        yield f"Right on {percent(clean)} without an attack: hardly better than guessing among {len(classes)} classes."
+    yield from _of_chance(classes, evaluation["clean"]["accuracy"])
     points = evaluation.get("curve", {}).get("points", [])
     if points and evaluation["threat"]["norm"] == "Linf" and points[-1]["eps"] >= 0.5 and points[-1]["accuracy"] > 0:
         yield (
             f"At eps {radius(points[-1]['eps'])} any image can be made grey, yet {percent(points[-1]['accuracy'])} are "
             "still right: the attacks do not come to their end."
         )
+
+
+def _of_chance(classes: list[dict[str, Any]], clean: float) -> Iterator[str]:
+    """Compare with the best that can be done without looking: always naming the largest class."""
+    if not classes:
+        return
+    sizes = [each["images"] for each in classes]
+    chance = max(sizes) / max(sum(sizes), 1)
+    if clean < chance + min(chance, 1 - chance) / 2:
+        even = max(sizes) == min(sizes)
+        what = (
+            f"guessing among {len(classes)} classes" if even else f"always naming the largest class ({percent(chance)})"
+        )
+        yield f"Right on {percent(clean)} without an attack: hardly better than {what}."
+    known = [each["name"] for each in classes if each["images"] and each["clean"]["accuracy"] > 0]
+    if len(classes) > 1 and len(known) == 1:
+        yield f"Right on images of one class only ({known[0]}): the student may name it whatever it sees."
 
 
 def _of_certification(run: Run) -> Iterator[str]:
