@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from robustill.report import build_page
+from robustill.training.checkpoint import save_checkpoint
 from tests.report import folders
 
 
@@ -138,6 +139,18 @@ def test_the_largest_class_is_what_can_be_had_without_looking(
     folders.write(folder / "evaluation.json", of_classes(*right))
     assert words in told(folder) if words else told(folder) == ""
     assert ("one class only" in told(folder)) == ("one class only" in words)
+
+
+@pytest.mark.parametrize(("planned", "words"), [(60, "The run is not finished: 3 of 60 epochs."), (3, "")])
+def test_a_run_of_python_has_its_plan_in_the_checkpoint(planned: int, words: str, folder: Path) -> None:
+    (folder / "recipe.toml").unlink()
+    before = told(folder)
+    assert "not finished" not in before
+    save_checkpoint({"settings": {"epochs": planned}}, folder / "last.pt")
+    assert told(folder).startswith(words)
+    assert ("Go on with: resume=True" in told(folder)) == bool(words)
+    (folder / "last.pt").write_bytes(b"damaged")
+    assert told(folder) == before
 
 
 def test_a_run_that_is_not_finished(folder: Path) -> None:

@@ -52,6 +52,7 @@ class Run:
         files: What JSON files hold, by their names without ending.
         selected: Epoch, from 0, of `student.safetensors`; None where it does not say.
         notes: What the caller wants to be said, such as why there is no gallery.
+        planned: How many epochs there were to be, where there is no recipe; None where the checkpoint does not say.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Run:
     files: Mapping[str, Found] = field(default_factory=dict)
     selected: int | None = None
     notes: Sequence[str] = ()
+    planned: int | None = None
 
     @property
     def is_run(self) -> bool:
@@ -136,7 +138,9 @@ def read_run(folder: Path, name: str) -> Run:
             f"{folder} is not a run folder: it has no recipe.toml, metrics.jsonl or evaluation.json",
             "give the folder that robustill train or evaluate wrote",
         )
-    return Run(name, folder, text, recipe, steps, epochs, files, _selected(folder / "student.safetensors"))
+    planned = _planned(folder) if epochs and not recipe else None
+    chosen = _selected(folder / "student.safetensors")
+    return Run(name, folder, text, recipe, steps, epochs, files, chosen, planned=planned)
 
 
 def _verb(name: str) -> str:
@@ -154,6 +158,13 @@ def _selected(path: Path) -> int | None:
     except Exception:
         # Damaged weights are for the verbs that use them to tell of.
         return None
+
+
+def _planned(folder: Path) -> int | None:
+    from robustill.training.checkpoint import settings_then
+
+    planned = (settings_then(folder) or {}).get("epochs")
+    return planned if type(planned) is int else None
 
 
 def _recipe(path: Path) -> tuple[str, dict[str, Any]]:

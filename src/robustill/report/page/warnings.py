@@ -37,17 +37,16 @@ def warnings(run: Run) -> list[str]:
 
 
 def finished(run: Run) -> tuple[int, int] | None:
-    """Return the epochs that were trained and those of the recipe; None where it does not say."""
-    epochs = run.setting("training", "epochs")
+    """Return the epochs that were trained and those that were to be; None where nothing says so."""
+    epochs = run.setting("training", "epochs") or run.planned
     return None if not isinstance(epochs, int) else (len({line["epoch"] for line in run.epochs}), epochs)
 
 
 def _of_training(run: Run) -> Iterator[str]:
     done = finished(run)
     if done is not None and done[0] < done[1]:
-        yield (
-            f"The run is not finished: {done[0]} of {done[1]} epochs. Go on with: robustill train {run.folder} --resume"
-        )
+        how = f"robustill train {run.folder} --resume" if run.recipe else "resume=True"
+        yield f"The run is not finished: {done[0]} of {done[1]} epochs. Go on with: {how}"
     chosen = selected(run)
     if run.epochs and chosen is None:
         yield "No validation split was held out, so nothing was selected: the student is that of the last epoch."
