@@ -109,12 +109,16 @@ class Recipe(Table):
             return self.evaluation.eps
         if self.attack.eps is not None:
             return self.attack.eps
-        attack = self._plan().parts[-1].arguments.get("attack")
+        attack = self.training_attack()
         if attack is None:
             raise RecipeError(
                 f"{self.method.name} has no attack, so there is no radius to evaluate at", "set evaluation.eps"
             )
         return float(attack.eps)
+
+    def training_attack(self) -> Any:
+        """Return the training attack with the method's defaults for what is left out; None where there is none."""
+        return self._plan().parts[-1].arguments.get("attack")
 
     def _training_data(self) -> Data:
         try:

@@ -79,6 +79,7 @@ def evaluate_target(
     from robustill.models import load_model
     from robustill.models.load import check_source, tell_fresh
     from robustill.report import draw_curve
+    from robustill.runs.radii import tell_radii
     from robustill.runs.record import keeping, place_of
     from robustill.training.device import cpu_threads, find_device
 
@@ -104,6 +105,8 @@ def evaluate_target(
     chosen = run_norm(norm, recipe)
     radius = eps if eps is not None else _recipe_eps(recipe, chosen)
     kept: AbstractContextManager[None] = nullcontext()
+    if recipe is not None and eps is None:
+        tell_radii(recipe, trains=False)
     if out is None and folder.is_dir():
         asked = Request(radius, chosen, names, split, images, (), precision, batch_size, seed, None)  # type: ignore[arg-type]
         own = folder / "last" if last else folder

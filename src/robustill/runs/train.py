@@ -46,6 +46,7 @@ def run_recipe(
 
 def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, track: Sequence[str]) -> TrainResult:
     from robustill.evaluation import is_first
+    from robustill.runs.radii import tell_radii
     from robustill.runs.resume import check_same_content, check_same_recipe
     from robustill.training import train
     from robustill.training.resume import check_new
@@ -60,6 +61,7 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, trac
     if resume:
         check_same_content(recipe, written, method, data)
     _check_teachers(method, data)
+    tell_radii(recipe, trains=True)
     if is_first() and not resume:
         write_recipe(recipe, written)
     result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress, track=track)
