@@ -11,6 +11,7 @@ from torch import nn
 
 from robustill.attacks import APGD, CW, FAB, FGSM, PGD, AutoAttack, Square
 from robustill.errors import InputError, ModelError
+from robustill.losses import cross_entropy
 from tests.attacks.tiny import classifier, images, wavy
 
 USUAL: dict[str, Any] = {"eps": 0.1, "step_size": 0.05, "steps": 2}
@@ -145,3 +146,32 @@ def test_a_setting_for_each_image_is_no_number(attack: Any, name: str, value: An
 def test_a_number_of_any_kind_is_a_setting() -> None:
     for eps in (1, np.float32(0.5), torch.tensor(0.5)):
         assert PGD(eps=eps, step_size=0.1).eps == eps  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda logits, y: nn.functional.cross_entropy(logits, y), "gives a single number for 4 images"),
+        (lambda logits, y: logits, r"gives \[4, 3\] for 4 images"),
+        (lambda logits, y: cross_entropy(logits, y)[:, None], r"gives \[4, 1\] for 4 images"),
+        (lambda logits, y: cross_entropy(logits, y)[:1], r"gives \[1\] for 4 images"),
+        (lambda logits, y: logits.sum().item(), "gives a float, not a tensor"),
+    ],
+    ids=["scalar", "logits", "column", "one", "float"],
+)
+def test_an_objective_gives_one_value_per_example(wrong: Any, said: str, restarts: int) -> None:
+    model, x, y = classifier().eval(), images(4), torch.tensor([0, 1, 2, 0])
+    with pytest.raises(InputError, match=said):
+        PGD(**USUAL, restarts=restarts)(lambda x_adv: wrong(model(x_adv), y), x)
+    with pytest.raises(InputError, match=said):
+        FGSM(eps=0.1)(lambda x_adv: wrong(model(x_adv), y), x)
+
+
+def test_of_one_example_a_number_is_its_value() -> None:
+    model, x, y = classifier().eval(), images(1), torch.tensor([1])
+    found = [
+        PGD(**USUAL, init="none")(lambda x_adv, loss=loss: loss(model(x_adv), y), x)  # type: ignore[misc]
+        for loss in (cross_entropy, nn.functional.cross_entropy)
+    ]
+    assert torch.equal(*found)

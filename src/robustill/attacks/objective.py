@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from robustill.errors import ModelError
+from robustill.errors import InputError, ModelError
 
 Objective = Callable[[Tensor], Tensor]
 """Maps perturbed inputs `[B, ...]` to one value per example `[B]`; an adversary maximises it."""
@@ -44,3 +44,40 @@ def input_gradient(total: Tensor, x: Tensor) -> Tensor:
         )
     # An overflowing objective must not throw the point out of the ball; the loss at the point will tell.
     return torch.nan_to_num(grad, nan=0.0)
+
+
+def checked(objective: Objective) -> Objective:
+    """Return `objective`, but with an error where it does not give one value per example.
+
+    A sum over the batch would do for the gradient, but then no example has a best restart of its own.
+
+    >>> checked(lambda x: x.mean())(torch.zeros(2, 3))
+    Traceback (most recent call last):
+    robustill.errors.InputError: the objective gives a single number for 2 images, not one value for each
+      hint: keep the batch: robustill.losses.cross_entropy(model(x_adv), y), or reduction="none" in PyTorch's losses
+    """
+
+    def value(x_adv: Tensor) -> Tensor:
+        found = objective(x_adv)
+        _check_values(found, len(x_adv))
+        return found
+
+    return value
+
+
+def _check_values(found: object, count: int) -> None:
+    shape = list(found.shape) if isinstance(found, Tensor) else None
+    if shape == [count] or (shape == [] and count == 1):
+        return
+    images = f"{count} image{'s' * (count != 1)}"
+    if shape is None:
+        raise InputError(f"the objective gives a {type(found).__name__}, not a tensor of one value per image")
+    if not shape:
+        raise InputError(
+            f"the objective gives a single number for {images}, not one value for each",
+            'keep the batch: robustill.losses.cross_entropy(model(x_adv), y), or reduction="none" in PyTorch\'s losses',
+        )
+    raise InputError(
+        f"the objective gives {shape} for {images}, not one value for each",
+        "make one of a network's logits: lambda x_adv: robustill.losses.cross_entropy(model(x_adv), y)",
+    )

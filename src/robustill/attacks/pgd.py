@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustill.attacks.objective import Objective, gradient
+from robustill.attacks.objective import Objective, checked, gradient
 from robustill.attacks.threat import Ball, Generators, Norm, ball, check_attack, draw, store
 from robustill.errors import InputError
 
@@ -70,13 +70,14 @@ class PGD:
         """Return points `[B, ...]` in the ball around `x` where `objective` is high.
 
         Args:
-            objective: Maps `[B, ...] -> [B]`.
+            objective: Maps `[B, ...] -> [B]`, one value per example.
             x: Images in [0, 1], `[B, ...]`; float64, float32 or half precision.
             generator: Source of the random start; one per example makes it independent of the batch size.
 
         Raises:
-            InputError: Images outside [0, 1].
+            InputError: Images outside [0, 1], or an objective that does not give one value per example.
         """
+        objective = checked(objective)
         region = ball(self.norm, x, self.eps)
         best = self._run(objective, x, region, generator)
         if self.restarts == 1:
