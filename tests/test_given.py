@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import robustill
-from robustill.attacks import PGD
+from robustill.attacks import FGSM, PGD
 from robustill.data import Data
 from robustill.diagnostics import landscape, rank_teachers, unlearnable
 from robustill.diagnostics.bracket import calibrate, certify
@@ -89,6 +89,14 @@ def test_attacks_are_a_list(net: Classifier, data: Data) -> None:
     with pytest.raises(InputError, match="attacks is the text 'fgsm,pgd20'") as told:
         robustill.evaluate(net, data, eps=0.1, attacks="fgsm,pgd20")
     assert told.value.hint == "write a list of names: attacks=['fgsm', 'pgd20']"
+
+
+@pytest.mark.parametrize("attacks", [[ATTACK], ATTACK, ("pgd20", FGSM(eps=0.1))], ids=["list", "alone", "among"])
+def test_attacks_are_named(attacks: Any, net: Classifier, data: Data) -> None:
+    with pytest.raises(InputError, match=r"attacks are named by text, such as 'pgd20', found a (PGD|FGSM)") as told:
+        robustill.evaluate(net, data, eps=0.1, attacks=attacks, progress=False)
+    assert "did you mean '" in str(told.value.hint)
+    assert "robustill.attacks.stays_correct(model, x, y, attack)" in str(told.value.hint)
 
 
 def test_weights_of_another_precision(net: Classifier, data: Data) -> None:

@@ -30,8 +30,15 @@ def named_attack(name: str, *, eps: float, norm: Norm = "Linf") -> Attack:
     20
 
     Raises:
-        InputError: An unknown name; it names the nearest one.
+        InputError: An unknown name; it names the nearest one. Or an attack itself.
     """
+    if not isinstance(name, str):
+        kind = (name if isinstance(name, type) else type(name)).__name__
+        raise InputError(
+            f"attacks are named by text, such as 'pgd20', found a {kind}",
+            f"{nearest(kind.lower(), _KNOWN)}; of an attack of your own, robustill.attacks.stays_correct(model, x, y, "
+            "attack) says batch by batch where the prediction stays right",
+        )
     if name == "fgsm":
         return FGSM(eps=eps, norm=norm)
     # With eps = 0 the ball is a point; any positive step is projected back onto it.

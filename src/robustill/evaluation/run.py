@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -90,10 +90,8 @@ def evaluate(
     True
     """
     check_given(data, {"model": model} | ({} if transfer_from is None else {"transfer_from": transfer_from}))
-    if isinstance(attacks, str):
-        raise InputError(f"attacks is the text {attacks!r}", f"write a list of names: attacks={attacks.split(',')!r}")
     request = Request(
-        eps, norm, tuple(dict.fromkeys(attacks)), split, images, tuple(eps_grid), precision, batch_size, seed,
+        eps, norm, _once_each(attacks), split, images, tuple(eps_grid), precision, batch_size, seed,
         Path(out) if out is not None else None,
     )  # fmt: skip
     place = torch.device(device) if device is not None else next(model.parameters()).device
@@ -123,6 +121,13 @@ def evaluate(
                 again = checks and whole is not result
                 write_result(trust(whole, campaign.run, data.num_classes) if again else whole, Path(out))
     return result
+
+
+def _once_each(attacks: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(attacks, str):
+        raise InputError(f"attacks is the text {attacks!r}", f"write a list of names: attacks={attacks.split(',')!r}")
+    # What is no list is one attack, of which `named_attack` says what to do about it.
+    return tuple(dict.fromkeys(attacks)) if isinstance(attacks, Iterable) else (attacks,)
 
 
 def _check_processes(processes: int, place: torch.device, shard: tuple[int, int]) -> None:
