@@ -69,16 +69,17 @@ def check_network_kind(name: str, value: object) -> None:
     check_kind(name, value, nn.Module, "load it: robustill.load_model({})")
 
 
-def check_labels(y: Tensor, num_classes: int, size: int | None = None) -> None:
-    """Check that `y` holds class indices `[B]` in `0 .. num_classes - 1`.
+def check_labels(y: Tensor, num_classes: int | None, size: int | None = None) -> None:
+    """Check that `y` holds class indices `[B]` in `0 .. num_classes - 1`; of any number of classes when None.
 
     Raises:
         InputError: Wrong type, shape, length, or a label out of range.
     """
     if y.dtype != torch.int64 or y.dim() != 1 or (size is not None and len(y) != size):
         wanted = "[B]" if size is None else f"[{size}]"
-        raise InputError(f"labels must be int64 {wanted}, found {y.dtype} {list(y.shape)}")
-    if len(y) and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
+        hint = "class indices are y.long(), those of one-hot labels y.argmax(1)" if y.dtype != torch.int64 else None
+        raise InputError(f"labels must be int64 {wanted}, found {y.dtype} {list(y.shape)}", hint)
+    if num_classes is not None and len(y) and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
         raise InputError(
             f"labels run from {int(y.min())} to {int(y.max())}, but there are {num_classes} classes",
             "labels count from 0; give the right number of classes",

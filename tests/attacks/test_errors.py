@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustill.attacks import APGD, CW, FAB, FGSM, PGD, AutoAttack, Square
+from robustill.attacks import APGD, CW, FAB, FGSM, PGD, AutoAttack, Square, adversarial_points
 from robustill.errors import InputError, ModelError
 from robustill.losses import cross_entropy
 from tests.attacks.tiny import classifier, images, wavy
@@ -175,3 +175,21 @@ def test_of_one_example_a_number_is_its_value() -> None:
         for loss in (cross_entropy, nn.functional.cross_entropy)
     ]
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("attack", [PGD(**USUAL), FGSM(eps=0.1)], ids=["PGD", "FGSM"])
+def test_attacks_on_an_objective_take_no_labels(attack: Any) -> None:
+    model, x, y = classifier().eval(), images(2), torch.tensor([0, 1])
+    name = type(attack).__name__
+    with pytest.raises(InputError, match=f"{name} takes an objective and images, not a network") as caught:
+        attack(model, x, y)
+    assert f"adversarial_points(model, x, y, {name}(...))" in str(caught.value)
+
+
+@pytest.mark.parametrize("attack", [PGD(**USUAL), CW(**USUAL), APGD(eps=0.1, steps=2)], ids=["PGD", "CW", "APGD"])
+def test_labels_are_classes(attack: Any) -> None:
+    model, x, y = classifier().eval(), images(2), torch.tensor([0, 1])
+    with pytest.raises(InputError, match=r"labels must be int64 \[2\], found torch.float32 \[2\]\n  hint: .*y.long()"):
+        adversarial_points(model, x, y.float(), attack)
+    with pytest.raises(InputError, match=r"labels must be int64 \[2\], found torch.int64 \[1\]"):
+        adversarial_points(model, x, y[:1], attack)

@@ -12,6 +12,7 @@ from robustill.attacks.pgd import PGD
 from robustill.attacks.search import Search
 from robustill.attacks.threat import Generators
 from robustill.attacks.verdicts import correct
+from robustill.inputs import check_labels
 from robustill.losses import cross_entropy
 
 Labelled = CW | Search | AutoAttack
@@ -43,7 +44,10 @@ def adversarial_points(
 ) -> Tensor:
     """Return the points that an attack on `model` finds, `[B, ...], [B] -> [B, ...]`.
 
-    PGD and FGSM maximise the cross-entropy with `y`.
+    PGD and FGSM maximise the cross-entropy with `y`. The model is attacked in eval mode; its modes are restored.
+
+    Raises:
+        InputError: Images outside [0, 1], or labels that are not int64 classes `[B]`.
 
     >>> import torch
     >>> from torch import nn
@@ -55,6 +59,7 @@ def adversarial_points(
     tensor([[0.3500, 0.6500],
             [0.6500, 0.3500]])
     """
+    check_labels(y, None, len(x))
     if not isinstance(attack, PGD | FGSM):
         return attack(model, x, y, generator=generator)
     with eval_mode(model):

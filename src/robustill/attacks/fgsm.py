@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Never
 
 from torch import Tensor
 
-from robustill.attacks.objective import Objective
+from robustill.attacks.objective import Objective, refuse_labels
 from robustill.attacks.pgd import PGD
 from robustill.attacks.threat import Generators, Norm, check_attack
 
@@ -31,8 +32,13 @@ class FGSM:
     def __post_init__(self) -> None:
         check_attack(self)
 
-    def __call__(self, objective: Objective, x: Tensor, *, generator: Generators = None) -> Tensor:
-        """Return `x` moved by one step, `[B, ...]`; `generator` is accepted for symmetry and unused."""
+    def __call__(self, objective: Objective, x: Tensor, *labels: Never, generator: Generators = None) -> Tensor:
+        """Return `x` moved by one step, `[B, ...]`; `generator` is accepted for symmetry and unused, `labels` are not.
+
+        Raises:
+            InputError: As in `PGD`.
+        """
+        refuse_labels(self, labels)
         if self.eps == 0:
             return x.detach().clone()
         return PGD(eps=self.eps, step_size=self.eps, steps=1, norm=self.norm, init="none")(objective, x)

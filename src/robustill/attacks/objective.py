@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -81,3 +81,17 @@ def _check_values(found: object, count: int) -> None:
         f"the objective gives {shape} for {images}, not one value for each",
         "make one of a network's logits: lambda x_adv: robustill.losses.cross_entropy(model(x_adv), y)",
     )
+
+
+def refuse_labels(attack: object, labels: Sequence[object]) -> None:
+    """Check that an attack on an objective was not called as those on a network and labels are.
+
+    Raises:
+        InputError: It was.
+    """
+    if labels:
+        name = type(attack).__name__
+        raise InputError(
+            f"{name} takes an objective and images, not a network, images and labels",
+            f"robustill.attacks.adversarial_points(model, x, y, {name}(...)), which maximises the cross-entropy",
+        )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Never
 
 import torch
 from torch import Tensor
 
-from robustill.attacks.objective import Objective, checked, gradient
+from robustill.attacks.objective import Objective, checked, gradient, refuse_labels
 from robustill.attacks.threat import Ball, Generators, Norm, ball, check_attack, draw, store
 from robustill.errors import InputError
 
@@ -66,17 +66,19 @@ class PGD:
                 "pass large_step=True if it is meant",
             )
 
-    def __call__(self, objective: Objective, x: Tensor, *, generator: Generators = None) -> Tensor:
+    def __call__(self, objective: Objective, x: Tensor, *labels: Never, generator: Generators = None) -> Tensor:
         """Return points `[B, ...]` in the ball around `x` where `objective` is high.
 
         Args:
             objective: Maps `[B, ...] -> [B]`, one value per example.
             x: Images in [0, 1], `[B, ...]`; float64, float32 or half precision.
+            *labels: None: labels are part of the objective; on a network and labels see `adversarial_points`.
             generator: Source of the random start; one per example makes it independent of the batch size.
 
         Raises:
             InputError: Images outside [0, 1], or an objective that does not give one value per example.
         """
+        refuse_labels(self, labels)
         objective = checked(objective)
         region = ball(self.norm, x, self.eps)
         best = self._run(objective, x, region, generator)
