@@ -36,7 +36,8 @@ def load_model(
         path_or_name: One of
 
             - a .safetensors file of `save_model`, or a run folder (its student.safetensors);
-            - an architecture of `MODELS`, with fresh weights (needs `num_classes`);
+            - an architecture of `MODELS`, with fresh weights (needs `num_classes`), which the global generator draws:
+              `torch.manual_seed` before makes them the same again;
             - "robustill:NAME", a trained model that comes with this library, see `robustill list models`;
             - "ARCH@PATH", a checkpoint of other code, such as "wrn_34_10@teacher.pt";
             - "robustbench:NAME" or "robustbench:DATASET/THREAT/NAME", "timm:NAME", or "hf-hub:OWNER/NAME",

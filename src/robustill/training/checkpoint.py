@@ -11,8 +11,8 @@ import pickle
 import random
 import sys
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -221,15 +221,15 @@ def _checked(path: Path) -> bool:
     return True
 
 
-def random_state() -> dict[str, Any]:
-    """Return the state of every global generator, as tensors and plain containers."""
+def random_state(*, cuda: bool = True) -> dict[str, Any]:
+    """Return the state of every global generator, as tensors and plain containers; GPUs' only with `cuda`."""
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = cast("tuple[str, Any, int, int, float]", np.random.get_state(legacy=True))
     return {
         "python": [version, list(words), gauss],
         "numpy": [kind, keys.tolist(), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if cuda and torch.cuda.is_available() else [],
     }
 
 
@@ -242,3 +242,20 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Give every global generator its state back after the block, also after an error in it.
+
+    A GPU that is first used inside the block draws on as it would have from the caller's seed: asking for its state
+    before would start all GPUs.
+    """
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    state = random_state(cuda=used)
+    try:
+        yield
+    finally:
+        restore_random_state(state)
+        if not used and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.manual_seed_all(torch.initial_seed())

@@ -15,7 +15,7 @@ from robustill.data.stream import reader_failures
 from robustill.inputs import check_kind, check_network_kind
 from robustill.methods.base import Method
 from robustill.progress import bar
-from robustill.training.checkpoint import settings_then
+from robustill.training.checkpoint import random_state_kept, settings_then
 from robustill.training.device import cpu_threads, settled
 from robustill.training.interrupt import Interrupted, stop_requests
 from robustill.training.lock import hold
@@ -42,7 +42,8 @@ def train(
     """Train `method` on `data` and return the selected and the last student.
 
     Started by `torchrun` or `accelerate launch`, the processes learn every batch together, the first one writes, and
-    all return the same.
+    all return the same. The global random generators are seeded by `settings.seed` meanwhile, and are afterwards where
+    the caller left them; so a student's fresh weights follow the caller's own `torch.manual_seed` before `load_model`.
 
     Args:
         method: Any `Method`; its student is trained in place.
@@ -85,7 +86,7 @@ def train(
     # Outermost: PyTorch may notice a dead reader while the lock is released, too.
     with reader_failures(), hold(folder) if folder is not None else nullcontext():
         live = _live(track, folder, data, settings)
-        with closing(live) if live is not None else nullcontext():
+        with random_state_kept(), closing(live) if live is not None else nullcontext():
             return _train(method, data, settings, folder, resume, progress, live)
 
 
