@@ -62,7 +62,7 @@ def test_a_study_runs_once(robustill: Robustill, file: Path, monkeypatch: pytest
     out = Path("runs/my-study")
     assert {path.name for path in out.iterdir()} == {
         "cells", "costs.csv", "results.csv", "results.parquet", "results.svg", "study.log", "study.toml",
-        "summary.json", "summary.md",
+        "summary.json", "summary.md", "summary.tex",
     }  # fmt: skip
     assert "my-study: accuracy in %, student of the last epoch" in first.out
     assert "ETA" in first.err

@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from robustill.study import Study
+from robustill.study.latex import escaped
 from robustill.study.schedule import Schedule, jobs_of
 from robustill.study.summary import summarize, to_markdown
 from tests.study.small import TEACHERS, Inline, Silent, opened, pretend
@@ -87,6 +88,17 @@ def test_the_page_says_what_the_numbers_are_about(study: Study) -> None:
     text = (study.out / "summary.md").read_text()
     assert "\nJudged on digits, test split, 10 images, Linf, eps 0.05.\n" in text
     assert "†" not in text
+
+
+def test_the_table_for_latex(study: Study) -> None:
+    text = (study.out / "summary.tex").read_text()
+    assert "\nrslad{[}alpha=0.5{]} & 3 & 61.00 $\\pm$ 9.00 & 61.00 $\\pm$ 9.00 \\\\\n" in text
+    assert "\\begin{tabular}{lrrr}\n\\toprule\nrun & seeds & clean & fgsm \\\\\n\\midrule\n" in text
+    assert text.count("\\bottomrule\n\\end{tabular}") == 2
+    assert "accuracy in \\%, mean $\\pm$ standard deviation over seeds. Judged on digits, test split, 10 images" in text
+    assert escaped("a_b & {c} \\ ^~#$†") == (
+        "a\\_b \\& \\{c\\} \\textbackslash{} \\textasciicircum{}\\textasciitilde{}\\#\\$$^\\dagger$"
+    )
 
 
 def test_numbers_whose_checks_fired_are_marked() -> None:

@@ -79,7 +79,7 @@ def study(
     and set beside its teacher if the study says so. A cell that fails says why and does not stop the rest. Ctrl-C saves
     the running ones; the same command goes on.
 
-    OUT gets results.csv and results.parquet (a row for each cell, student and attack), summary.json and summary.md
+    OUT gets results.csv and results.parquet (a row for each cell, student and attack), summary.json, .md and .tex
     (means over seeds, differences to the baseline paired by seed), results.svg, which draws them, costs.csv and
     study.log.
 
@@ -143,7 +143,7 @@ def _print_summary(opened: Study, summary: dict[str, Any]) -> None:
         console.print(f"[bold red]not there:[/] {plain(each)}", highlight=False)
     if len(missing) > _LINES:
         console.print(f"and {len(missing) - _LINES} more; summary.md has them all", highlight=False)
-    files = ("results.csv", "results.parquet", "results.svg", "summary.json", "summary.md")
+    files = ("results.csv", "results.parquet", "results.svg", "summary.json", "summary.md", "summary.tex")
     there = ", ".join(name for name in files if (opened.out / name).is_file())
     console.print(f"{plain(str(opened.out))}: {there}", highlight=False)
 

@@ -10,6 +10,7 @@ from robustill.study import curves, landscapes, results
 from robustill.study.cells import Cell
 from robustill.study.earlier import MAIN, Earlier
 from robustill.study.folder import Store
+from robustill.study.latex import to_latex
 from robustill.study.sections import calibration_section, figure_section, landscape_section
 from robustill.study.standings import draw
 from robustill.study.summary import summarize, to_markdown
@@ -58,6 +59,7 @@ def write_tables(
     figures = _figures(table, cells, store, out, summary, earlier)
     parts = [calibration_section(calibration), landscape_section(walked), figure_section(figures)]
     write_json(summary, out / "summary.json")
+    write_whole(out / "summary.tex", [to_latex(summary).encode()])
     write_whole(out / "summary.md", ["\n".join([to_markdown(summary), *filter(None, parts)]).encode()])
     return summary
 
