@@ -110,6 +110,16 @@ def test_hooks() -> None:
         bounds(network, X, 0.1)
 
 
+@pytest.mark.parametrize("method", ["ibp", "crown"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 3e38])
+def test_logits_that_are_not_finite(value: float, method: str) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    nn.init.ones_(network[1].bias)
+    nn.init.constant_(network[3].weight, value)
+    with pytest.raises(ModelError, match="infinite or undefined logits, which have no bounds"):
+        bounds(network, X, 0.1, method)
+
+
 def test_pairs_see_the_same() -> None:
     one = Bounder(plain(), X, 0.1)
     others = (Bounder(plain(), X, 0.2), Bounder(plain(), X.flip(0), 0.1), Bounder(plain(), X, 0.1, norm="L2"))

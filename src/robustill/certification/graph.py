@@ -239,6 +239,11 @@ def _compare(graph: Graph, model: nn.Module, sample: Tensor) -> None:
     if graph.head is not None:
         ours = ours.softmax(1) if graph.head == "softmax" else ours.log_softmax(1)
     expected = model(sample)
+    if not bool(expected.isfinite().all()):
+        raise ModelError(
+            "the network returned infinite or undefined logits, which have no bounds",
+            "broken weights or a wrong normalisation are the usual reasons",
+        )
     size = expected.abs().max().clamp(min=1)
     if ours.shape != expected.shape or not torch.allclose(ours, expected, rtol=0, atol=1e-3 * float(size)):
         raise ModelError("the operations read from the network do not compute its logits", "its forward does more")
