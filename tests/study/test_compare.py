@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from robustill.study.claims import status
 from robustill.study.compare import over_seeds, over_seeds_and_images
 
 
@@ -35,3 +36,11 @@ def test_pairs_are_of_the_same_images() -> None:
     assert found["interval"] == [0, 0]
     with pytest.raises(ValueError, match="shorter"):
         over_seeds_and_images({0: [0, 100, 0]}, {0: [0, 100]})
+
+
+def test_one_image_has_no_interval() -> None:
+    found = over_seeds_and_images({0: [100], 1: [0], 2: [100]}, {0: [0], 1: [0], 2: [0]})
+    assert found["difference"] == pytest.approx(200 / 3)
+    assert found["half_seeds"] > 0
+    assert (found["half_images"], found["interval"]) == (None, None)
+    assert status(found, "above", 0.5, seeds=3) == "not measured"

@@ -37,7 +37,8 @@ def over_seeds_and_images(
         confidence: Of the interval.
 
     Returns:
-        `seeds`, `difference`, `interval`, and its parts `half_seeds` and `half_images`; None without a common seed.
+        `seeds`, `difference`, `interval`, and its parts `half_seeds` and `half_images` (of one seed and of one image
+        there are none); None without a common seed.
     """
     seeds = sorted(values.keys() & base.keys())
     if not seeds:
@@ -46,9 +47,9 @@ def over_seeds_and_images(
     found = spread([statistics.fmean(row) for row in rows], confidence)
     images = [statistics.fmean(column) for column in zip(*rows, strict=True)]
     z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
-    half_images = z * statistics.stdev(images) / math.sqrt(len(images))
+    half_images = z * statistics.stdev(images) / math.sqrt(len(images)) if len(images) > 1 else None
     half_seeds = None if found["interval"] is None else (found["interval"][1] - found["interval"][0]) / 2
-    half = None if half_seeds is None else math.hypot(half_seeds, half_images)
+    half = None if half_seeds is None or half_images is None else math.hypot(half_seeds, half_images)
     return {
         "seeds": seeds,
         "difference": found["mean"],
