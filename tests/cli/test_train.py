@@ -34,6 +34,17 @@ def test_train_prints_a_table_and_json(robustill: Robustill, tmp_path: Path) -> 
     assert f"{100 * best['best']['clean']:.2f}" in outcome.out
 
 
+def test_the_recipe_of_a_run_says_what_is_in_force_where_it_is_silent(robustill: Robustill) -> None:
+    teacher = ("--set", "teachers.teacher=robustill:digits_pgd-at_resnet18")
+    robustill("train", "digits_igdm_cnn-small", *QUICK, *teacher, "--out", "run")
+    text = (Path("run") / "recipe.toml").read_text()
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert "# method.base.alpha = 0.8333333333333334" in comments
+    assert any(line.startswith("# base.attack = PGD(") and "norm='Linf'" in line for line in comments)
+    assert "# augmentation: none" in comments
+    assert load_recipe("run") == load_recipe("digits_igdm_cnn-small", [*QUICK[1::2], teacher[1]])
+
+
 def test_train_goes_to_runs_by_default(robustill: Robustill) -> None:
     assert robustill("train", "digits_standard_cnn-small", *QUICK, "--json").json["out"] == str(
         Path("runs") / "digits_standard_cnn-small"

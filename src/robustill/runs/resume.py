@@ -81,7 +81,7 @@ def check_same_content(recipe: Recipe, written: Path, method: Method, data: Data
             )
     if is_first():
         settled = before.model_copy(update={"data": recipe.data, "teachers": recipe.teachers})
-        write_recipe(settled, written)
+        write_recipe(settled, written, method, data)
 
 
 def _moved(before: Recipe, now: Recipe) -> dict[str, str]:

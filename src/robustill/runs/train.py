@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run_recipe(
     recipe: Recipe, folder: str | Path, *, resume: bool = False, progress: bool = True, track: Sequence[str] = ()
 ) -> TrainResult:
-    """Train `recipe` into `folder`, which gets `recipe.toml` with every default written out; `track` as in `train`.
+    """Train `recipe` into `folder`, which gets `recipe.toml` with all that is in force; `track` as in `train`.
 
     Raises:
         RobustillError: As `Recipe.build` and `train`.
@@ -63,7 +63,7 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, trac
     _check_teachers(method, data)
     tell_radii(recipe, trains=True)
     if is_first() and not resume:
-        write_recipe(recipe, written)
+        write_recipe(recipe, written, method, data)
     result = train(method, data, recipe.training, out=folder, resume=resume, progress=progress, track=track)
     if recipe.training.overfitting.images and is_first():
         from robustill.diagnostics.overfitting import record_overfitting

@@ -19,7 +19,7 @@ def reproduction(run: Run) -> list[Block]:
     commands = [*_commands(run)]
     blocks: list[Block] = [Code("Commands", "\n".join(commands))] if commands else []
     if run.recipe_text:
-        blocks.append(Code("recipe.toml, with every default written out", printable(run.recipe_text.strip())))
+        blocks.append(Code("recipe.toml, with what was in force besides", printable(run.recipe_text.strip())))
     return blocks
 
 
