@@ -157,6 +157,18 @@ def test_lines_above_the_sigmoid() -> None:
     assert gap.amin(0).max() < 1e-4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_line_over_the_sigmoid_of_the_flattest_slopes(dtype: torch.dtype) -> None:
+    slope = torch.cat([torch.zeros(1), torch.logspace(-45, -4, 200)]).to(dtype)
+    for low, high in ((-5.0, 40.0), (10.0, 25.0), (0.0, 200.0)):
+        box = Interval(torch.full_like(slope, low), torch.full_like(slope, high))
+        o = torch.linspace(low, high, 2001, dtype=torch.float64)[:, None]
+        # From above, in what differs from 1: both sides are next to it.
+        over = slope.double() * o + (-o).sigmoid() - (1 - sigmoid_shift(slope, box).double())
+        assert float(over.min()) >= -2 * torch.finfo(dtype).eps
+        assert float(over.amin(0).max()) < 1e-3, "the least"
+
+
 def test_the_joint_gap() -> None:
     generator = torch.Generator().manual_seed(0)
     odds, shift = (

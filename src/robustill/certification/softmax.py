@@ -71,7 +71,8 @@ def sigmoid_shift(slope: Tensor, box: Interval) -> Tensor:
     """Return the least b with `sigmoid(o) <= slope * o + b` on a box, for a slope in [0, 1/4]."""
     # The derivative falls through the slope at one point above 0; a maximum is there or at an end.
     root = (1 - 4 * slope).clamp(min=0).sqrt()
-    turn = ((1 + root) / 2).logit(eps=torch.finfo(slope.dtype).tiny).detach()
+    # Its sigmoid is (1 + root) / 2, which rounds to 1 for the flattest slopes; its log-odds do not.
+    turn = (2 * (1 + root).log() - (4 * slope).clamp(min=torch.finfo(slope.dtype).tiny).log()).detach()
     turn = torch.minimum(torch.maximum(turn, box.lower), box.upper)
     points = (box.lower, box.upper, turn)
     return torch.stack([point.sigmoid() - slope * point for point in points]).amax(0)
