@@ -1,6 +1,7 @@
 """What cannot be meant is said in one message."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,18 @@ def test_impossible_settings(eps: Any, options: dict[str, Any], parts: list[str]
         calibrate(random_network(0), random_network(1), tiny_data, eps, **{**QUICK, **options})
     for part in parts:
         assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("call", [calibrate, certify])
+@pytest.mark.parametrize(("setting", "value"), [("sigma", 0.0), ("alpha", 0.0), ("alpha", 1.5)])
+def test_impossible_smoothing_is_refused_before_the_first_stage(
+    call: Callable[..., Any], setting: str, value: float, tiny_data: Data, tmp_path: Path
+) -> None:
+    networks = [random_network(0), random_network(1)] if call is calibrate else [random_network(0)]
+    options = QUICK if call is calibrate else {name: QUICK[name] for name in QUICK if name != "targets"}
+    with pytest.raises(InputError, match=f"{setting} is {value}"):
+        call(*networks, tiny_data, 0.1, **{"sigma": 0.2, "norm": "L2", **options, setting: value}, out=tmp_path)
+    assert list(tmp_path.iterdir()) == [], "nothing was computed"
 
 
 @pytest.mark.parametrize("which", [0, 1])

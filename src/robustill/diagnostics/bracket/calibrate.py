@@ -22,11 +22,11 @@ from robustill.diagnostics.bracket.radii import (
     check_choice,
     check_counts,
     check_radii,
+    check_smoothing,
     check_temperature,
 )
 from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import check_boundable, subject
-from robustill.errors import InputError
 from robustill.training.lock import hold
 from robustill.training.networks import check_given
 from robustill.writing import write_json
@@ -107,8 +107,8 @@ def calibrate(
     check_choice("points", points, POINTS)
     check_counts(steps=steps, restarts=restarts, targets=targets, batch_size=batch_size, samples=samples)
     check_temperature(temperature)
-    if sigma is not None and norm != "L2":
-        raise InputError("smoothing certifies L2 radii", "add --norm L2, or leave --sigma out")
+    if sigma is not None:
+        check_smoothing(sigma, samples, alpha, norm)
     chosen = subject({"student": student, "teacher": teacher}, data, split, images, seed, device)
     if bounds != "none":
         check_boundable(chosen, norm)

@@ -16,11 +16,10 @@ from robustill.diagnostics.bracket.certification import Certification, SmoothedC
 from robustill.diagnostics.bracket.files import reported
 from robustill.diagnostics.bracket.kept import Kept
 from robustill.diagnostics.bracket.model_stages import ModelStages
-from robustill.diagnostics.bracket.radii import BOUNDS, check_choice, check_counts, check_radii
+from robustill.diagnostics.bracket.radii import BOUNDS, check_choice, check_counts, check_radii, check_smoothing
 from robustill.diagnostics.bracket.sandwich import ROUNDING, certain_within, check_verdicts, found_within
 from robustill.diagnostics.bracket.stages import run_stages
 from robustill.diagnostics.bracket.subject import Subject, check_boundable, subject
-from robustill.errors import InputError
 from robustill.training.lock import hold
 from robustill.training.networks import check_given
 from robustill.writing import write_json
@@ -91,8 +90,8 @@ def certify(
     radii = check_radii(eps, norm, data.shape[0] * data.shape[1] * data.shape[2])
     check_choice("bounds", bounds, BOUNDS)
     check_counts(steps=steps, restarts=restarts, batch_size=batch_size, samples=samples)
-    if sigma is not None and norm != "L2":
-        raise InputError("smoothing certifies L2 radii", "add --norm L2, or leave --sigma out")
+    if sigma is not None:
+        check_smoothing(sigma, samples, alpha, norm)
     chosen = subject({"model": model}, data, split, images, seed, device)
     if bounds != "none" and sigma is None:
         check_boundable(chosen, norm)

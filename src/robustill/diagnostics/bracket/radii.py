@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from robustill.attacks.threat import unit_hint
+from robustill.certification.smoothing_noise import Noise
 from robustill.errors import InputError, nearest
 
 BOUNDS = ("crown", "crown-ibp", "ibp", "none")
@@ -57,3 +58,10 @@ def check_temperature(temperature: float) -> None:
     """Raise `InputError` unless it is a finite number above 0."""
     if not 0 < temperature < math.inf:
         raise InputError(f"temperature is {temperature!r}; it must be above 0")
+
+
+def check_smoothing(sigma: float, samples: int, alpha: float, norm: str) -> None:
+    """Raise `InputError` unless a pair or a network can be smoothed so, at once and not after an hour of attacks."""
+    if norm != "L2":
+        raise InputError("smoothing certifies L2 radii", "add --norm L2, or leave --sigma out")
+    Noise(sigma=sigma, selection=1, samples=samples, alpha=alpha, batch_size=1, seed=0)
