@@ -88,7 +88,7 @@ def test_an_interrupt_keeps_what_is_finished(robustill: Robustill, monkeypatch: 
         (["--p-unlearnable", "0"], ["there are none", "--sweep-p, e.g. 0.15, or --no-sweep"]),
         (["--margins", "0,inf"], ["a teacher's margin is inf"]),
         (["--regime", "theroy"], ["there is no regime 'theroy'", "did you mean 'theory'?"]),
-        (["--steps", "0"], ["steps is 0; it must be at least 1"]),
+        (["--steps", "0"], ["steps is 0; it must be an integer of at least 1"]),
         (["--eps", "half"], ["--eps 'half' is not a number"]),
         (["--eps", "-0.5"], ["eps is -0.5"]),
         (["--evaluate-every", "0"], ["evaluate_every is 0"]),

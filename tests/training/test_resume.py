@@ -138,19 +138,34 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return found
 
 
-def test_global_generators_are_restored(tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def draws() -> tuple[float, float, float]:
-        return random.random(), float(np.random.rand()), float(torch.rand(()))
+class Drawing(PGDAT):
+    """Draws from the global generators at the end of the second epoch, before which it may be killed."""
 
-    short = settings(epochs=1)
-    random.seed(5)
-    np.random.seed(5)
-    train(method("pgd_at"), tiny_data, short, out=tmp_path / "run", progress=False)
-    expected = draws()
-    random.seed(6)
-    np.random.seed(6)
-    train(method("pgd_at"), tiny_data, short, out=tmp_path / "run", resume=True, progress=False)
-    assert draws() == expected
+    epoch, killed, drawn = 0, False, (0.0, 0.0, 0.0)
+
+    def begin_epoch(self, epoch: int, lr_scale: float, epochs: int) -> None:
+        self.epoch = epoch
+        if self.killed and epoch:
+            raise Killed
+
+    def end_epoch(self) -> None:
+        if self.epoch:
+            self.drawn = random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_global_generators_are_restored(tiny_data: Data, tmp_path: Path) -> None:
+    def run(seed: int, folder: str, *, killed: bool, resume: bool = False) -> tuple[float, float, float]:
+        random.seed(seed)
+        np.random.seed(seed)
+        drawing = Drawing(method("pgd_at").student, attack=ATTACK)
+        drawing.killed = killed
+        train(drawing, tiny_data, settings(epochs=2), out=tmp_path / folder, resume=resume, progress=False)
+        return drawing.drawn
+
+    expected = run(5, "whole", killed=False)
+    with pytest.raises(Killed):
+        run(5, "cut", killed=True)
+    assert run(6, "cut", killed=False, resume=True) == expected
 
 
 def test_a_new_run_refuses_a_used_folder(tiny_data: Data, tmp_path: Path) -> None:
