@@ -12,7 +12,8 @@ from robustill.diagnostics.learnability import (
 )
 from robustill.diagnostics.overfitting import record_overfitting, robust_overfitting
 from robustill.diagnostics.ranking import Gates, Ranking, RankingValidation, rank_teachers, validate_ranking
-from robustill.diagnostics.teacher import TeacherCheck, chance_warning, verify_teacher
+from robustill.diagnostics.teacher import TeacherCheck, verify_teacher
+from robustill.training.chance import chance_warning
 
 __all__ = [
     "Calibration",

@@ -9,15 +9,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from robustill.attacks import PGD, correct, eval_mode, stays_correct
+from robustill.attacks import PGD, eval_mode, stays_correct
 from robustill.data import Data
 from robustill.errors import InputError
 from robustill.evaluation.interval import clopper_pearson
 from robustill.losses import entropy
 from robustill.models import Normalize, check_logits, model_digest
-
-# Of chance, and in accuracy: with two classes half more than chance would be 75%.
-_ABOVE_CHANCE = (0.5, 0.1)
+from robustill.training.chance import near_chance
 
 
 @dataclass(frozen=True)
@@ -122,38 +120,6 @@ def verify_teacher(
     )
 
 
-def chance_warning(name: str, teacher: nn.Module, data: Data, images: int = 256) -> str | None:
-    """Return a sentence if `teacher` is right on hardly more training images than guessing would be, else None.
-
-    Args:
-        name: What the sentence calls the teacher.
-        teacher: Maps images in [0, 1] to logits.
-        data: Its first `images` training images are read.
-        images: Number of images.
-
-    >>> import torch
-    >>> from torch import nn
-    >>> from robustill.data import load_data
-    >>> _ = torch.manual_seed(0)
-    >>> data = load_data("digits", limit=60)
-    >>> chance_warning("teacher", nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval(), data) is None
-    False
-    """
-    device = next(teacher.parameters()).device
-    x, y = next(iter(data.train.batches(images, device=device)))
-    accuracy = float(correct(teacher, x, y).float().mean())
-    if not _near_chance(accuracy, data.num_classes):
-        return None
-    return (
-        f"{name} is right on {100 * accuracy:.0f}% of {len(y)} training images, near chance: wrong data, label order "
-        "or normalisation? robustill doctor --teacher tells more"
-    )
-
-
-def _near_chance(accuracy: float, classes: int) -> bool:
-    return accuracy < 1 / classes + min(_ABOVE_CHANCE[0] / classes, _ABOVE_CHANCE[1])
-
-
 def _other_range(right: Tensor, name: str, rescaled: Tensor) -> list[str]:
     """Return a problem if inputs of another range do better than `right`, by more than chance and worth a word."""
     as_it_is, better = float(right.float().mean()), float(rescaled.float().mean())
@@ -174,7 +140,7 @@ def _problems(clean: float, logits: Tensor, y: Tensor, data: Data) -> list[str]:
         problems.append(
             f"with its labels reordered ({moved}) accuracy would be {100 * permuted:.0f}%: label order differs"
         )
-    if _near_chance(clean, data.num_classes):
+    if near_chance(clean, data.num_classes):
         problems.append(f"clean accuracy {100 * clean:.1f}% is near chance: untrained, wrong data, or wrong labels")
     return problems
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 from robustill.errors import CheckpointError
 from robustill.recipe import Recipe
 from robustill.runs.written import write_recipe
-from robustill.terminal import printable
 
 if TYPE_CHECKING:
     from robustill.data import Data
@@ -60,7 +58,7 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, trac
     method, data = recipe.build()
     if resume:
         check_same_content(recipe, written, method, data)
-    _check_teachers(method, data)
+    _check_networks(method, data)
     tell_radii(recipe, trains=True)
     if is_first() and not resume:
         write_recipe(recipe, written, method, data)
@@ -73,15 +71,9 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, trac
     return result
 
 
-def _check_teachers(method: Method, data: Data) -> None:
+def _check_networks(method: Method, data: Data) -> None:
     import torch
 
-    from robustill.diagnostics import chance_warning
-    from robustill.evaluation import is_first
-    from robustill.training.networks import check_networks, pretrained
+    from robustill.training.networks import check_networks
 
     check_networks(method, data, torch.device("cpu"))
-    for name, network in pretrained(method).items():
-        warning = chance_warning(name, network, data)
-        if warning is not None and is_first():
-            sys.stderr.write(f"warning: {printable(warning)}\n")

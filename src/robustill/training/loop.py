@@ -15,6 +15,7 @@ from robustill.data.stream import reader_failures
 from robustill.inputs import check_kind, check_network_kind
 from robustill.methods.base import Method
 from robustill.progress import bar
+from robustill.training.chance import tell_chance
 from robustill.training.checkpoint import random_state_kept, settings_then
 from robustill.training.device import cpu_threads, settled
 from robustill.training.interrupt import Interrupted, stop_requests
@@ -98,8 +99,10 @@ def _train(
     run = Run(method, data, settled(settings, began), out, live)
     if resume:
         run.restore()
-    elif out is not None:
-        run.processes.once(lambda: check_new(out))
+    else:
+        if out is not None:
+            run.processes.once(lambda: check_new(out))
+        tell_chance(method, run.data, first=run.processes.first)
     steps = data.steps_per_epoch(settings.batch_size)
     if run.processes.first:
         tell_left_out(settings, going_on(method))
