@@ -193,3 +193,17 @@ def test_labels_are_classes(attack: Any) -> None:
         adversarial_points(model, x, y.float(), attack)
     with pytest.raises(InputError, match=r"labels must be int64 \[2\], found torch.int64 \[1\]"):
         adversarial_points(model, x, y[:1], attack)
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(**USUAL), FGSM(eps=0.1), CW(**USUAL), APGD(eps=0.1, steps=2)], ids=lambda a: type(a).__name__
+)
+def test_inference_mode_is_named_where_it_takes_no_gradients(attack: Any) -> None:
+    model, x, y = classifier().eval(), images(2), torch.tensor([0, 1])
+    with (
+        torch.inference_mode(),
+        pytest.raises(ModelError, match=r"torch.inference_mode\(\) takes none\n  hint: attack"),
+    ):
+        adversarial_points(model, x, y, attack)
+    with torch.no_grad():
+        assert adversarial_points(model, x, y, attack).shape == x.shape

@@ -34,9 +34,14 @@ def input_gradient(total: Tensor, x: Tensor) -> Tensor:
     """Return the gradient of the scalar `total` with respect to `x`; what is not a number becomes 0.
 
     Raises:
-        ModelError: There is no way for a gradient from `total` to `x`.
+        ModelError: There is no way for a gradient from `total` to `x`, or this is inference mode.
     """
     grad = torch.autograd.grad(total, x, allow_unused=True)[0] if total.requires_grad else None
+    if grad is None and torch.is_inference_mode_enabled():
+        raise ModelError(
+            "an attack needs gradients, and torch.inference_mode() takes none",
+            "attack outside of it; torch.no_grad() around an attack does no harm",
+        )
     if grad is None:
         raise ModelError(
             "the model cannot be differentiated with respect to its input",

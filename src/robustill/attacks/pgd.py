@@ -17,6 +17,11 @@ from robustill.errors import InputError
 class PGD:
     """Maximise an objective by `steps` projected gradient steps; the last step counts.
 
+    It knows the objective, not the networks in it, and leaves their modes as they are: a network in train mode moves
+    the statistics of its batch norms at every step. Call it inside `eval_mode(network)`, or take `adversarial_points`,
+    which does so itself. The gradient is taken for the points alone: no weight's `.grad` or `requires_grad` changes,
+    and the result has no graph.
+
     Args:
         eps: Radius in pixel units of [0, 1].
         step_size: Length of one step, in the same unit (sign steps for Linf, normalised for L2).
