@@ -1,4 +1,4 @@
-"""Write what is generated from cards and results: the README's table and docs/methods/*.md.
+"""Write what is generated from cards, results and types: the README's table, docs/methods/*.md, the recipe keys.
 
 `python docs/generate.py` rewrites them; with `--check` it exits with 1 if one is out of date.
 """
@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+import recipe_keys
 from measured import SOURCE, section, short
 
 from robustill.methods import METHODS, Card, Wrapper, card
@@ -118,6 +119,7 @@ def files() -> dict[Path, str]:
     after = rest.split(END)[1]
     texts = {ROOT / "README.md": f"{before}{BEGIN}\n{table(cards)}\n{END}{after}"}
     docs = {f"methods/{each.name}.md": page(each) for each in cards} | {"methods/index.md": overview(cards)}
+    docs[recipe_keys.PAGE] = recipe_keys.page()
     return texts | {ROOT / "docs" / name: text for name, text in docs.items()}
 
 

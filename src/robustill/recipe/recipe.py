@@ -30,11 +30,13 @@ class Recipe(Table):
     ('PGDAT', 'digits')
     """
 
-    title: str = ""
+    title: str = Field(default="", description="what reports and lists call it")
     data: DataTable
     student: StudentTable
     teachers: dict[str, Teacher | tuple[Teacher, ...]] = Field(
-        default={}, description="the method's other networks, by argument name"
+        default={},
+        description="the method's other networks, by the names of its arguments: each a source, a table, or a list of "
+        "them where the method takes several",
     )
     method: MethodTable
     attack: AttackTable = AttackTable()

@@ -42,21 +42,28 @@ class Table(BaseModel):
 class OptimizerSettings(Table):
     """How weights move."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
+    name: Literal["sgd", "adamw"] = Field(default="sgd", description="SGD with momentum, or AdamW")
     lr: float = Field(default=0.1, gt=0, description="peak learning rate")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD only")
-    nesterov: bool = False
-    weight_decay: float = Field(default=2e-4, ge=0)
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="SGD only: share of the last step that goes into the next"
+    )
+    nesterov: bool = Field(default=False, description="SGD only: Nesterov's momentum")
+    weight_decay: float = Field(default=2e-4, ge=0, description="decay of all weights, biases and batch norms included")
 
 
 class ScheduleSettings(Table):
     """How the learning rate moves, as a share of `optimizer.lr`."""
 
-    name: Literal["piecewise", "cosine", "one_cycle", "constant"] = "piecewise"
+    name: Literal["piecewise", "cosine", "one_cycle", "constant"] = Field(
+        default="piecewise",
+        description="drops at milestones, a cosine down to zero, a climb to the peak and a fall, or always the peak",
+    )
     milestones: tuple[float, ...] = Field(default=(), description="piecewise: epochs completed before each drop")
     factor: float = Field(default=0.1, gt=0, le=1, description="piecewise: multiplier at each milestone")
     warmup: float = Field(default=0.3, ge=0, lt=1, description="one_cycle: share of the run that climbs to the peak")
-    drops: Literal["all", "first"] = Field(default="all", description="'first' reproduces ARD's released schedule")
+    drops: Literal["all", "first"] = Field(
+        default="all", description="piecewise: first: no drop after the first milestone, as in ARD's released code"
+    )
     start: float = Field(default=0.0, ge=0, description="cosine: epochs at the full rate before the fall")
     damping: float = Field(default=0.0, ge=0, description="cosine: extra factor exp(-damping (share of the fall)^2)")
     warmup_epochs: float = Field(
@@ -79,8 +86,12 @@ class ScheduleSettings(Table):
 class AverageSettings(Table):
     """Weight averaging; the averaged student is then the one that is selected and saved."""
 
-    name: Literal["none", "ema", "swa"] = "none"
-    decay: float = Field(default=0.999, gt=0, lt=1, description="ema: per optimizer step")
+    name: Literal["none", "ema", "swa"] = Field(
+        default="none", description="exponential average over steps, or the mean of the weights at the ends of epochs"
+    )
+    decay: float = Field(
+        default=0.999, gt=0, lt=1, description="ema: share of the old average in the new one, per optimizer step"
+    )
     start: int = Field(
         default=0, ge=0, description="0-based epoch whose end first enters the average (ema: start of it)"
     )
@@ -103,12 +114,15 @@ class SelectionSettings(Table):
 
     metric: Literal["auto", "robust", "clean", "wra", "last"] = Field(
         default="auto",
-        description="auto: robust for methods with an adversary, clean for others, and the last epoch where the loss "
-        "changes during the run (certified training)",
+        description="accuracy that chooses the epoch (wra: mean of clean and robust), or the last one; auto: robust "
+        "for methods with an adversary, clean for others, and the last epoch where the loss changes during the run "
+        "(certified training)",
     )
     every: int = Field(default=1, ge=1, description="epochs between judgements; the last epoch is always judged")
     steps: int = Field(default=10, ge=1, description="PGD steps of the judging attack, each of a quarter of eps")
-    eps: Number | None = Field(default=None, ge=0, description="radius; the training attack's when left out")
+    eps: Number | None = Field(
+        default=None, ge=0, description="radius of the judging attack; the training one's when left out"
+    )
 
 
 class OverfittingSettings(Table):
@@ -129,8 +143,12 @@ class OverfittingSettings(Table):
 class GuideSettings(Table):
     """A network that is trained beside the student (a peer, a guide): its own optimizer and schedule."""
 
-    optimizer: OptimizerSettings | None = Field(default=None, description="the student's when left out")
-    schedule: ScheduleSettings | None = Field(default=None, description="the student's when left out")
+    optimizer: OptimizerSettings | None = Field(
+        default=None, description="as `[training.optimizer]`; the student's when left out"
+    )
+    schedule: ScheduleSettings | None = Field(
+        default=None, description="as `[training.schedule]`; the student's when left out"
+    )
 
 
 class Settings(Table):
@@ -140,16 +158,22 @@ class Settings(Table):
     0.05
     """
 
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=128, ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    epochs: int = Field(default=30, ge=1, description="passes over the training images")
+    batch_size: int = Field(default=128, ge=1, description="images per optimizer step, of all processes together")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="seed of fresh weights, order, augmentation and random starts"
+    )
+    device: str = Field(
+        default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1` or `mps`; auto: a GPU where there is one"
+    )
     mixed_precision: Literal["no", "bf16", "auto"] = Field(
         default="no",
-        description="auto: bf16 where the device is faster in it (CPUs with AMX, GPUs from Ampere on), else no. A run "
-        "that is resumed elsewhere goes on as it began",
+        description="type that networks compute in besides float32; auto: bf16 where the device is faster in it (CPUs "
+        "with AMX, GPUs from Ampere on), else no. A run that is resumed elsewhere goes on as it began",
     )
-    channels_last: bool = False
+    channels_last: bool = Field(
+        default=False, description="store images pixel by pixel, which some GPUs are faster in; equal up to rounding"
+    )
     micro_batches: int = Field(
         default=1,
         ge=1,
@@ -192,8 +216,8 @@ class Settings(Table):
         default=0, ge=0, description="CPU threads; 0 is PyTorch's choice, 1 is fastest for the small CNNs"
     )
     deterministic: bool = Field(default=True, description="deterministic kernels on a GPU; the CPU always is")
-    loss_scale: float = Field(default=1.0, gt=0, description="multiplies the total; 0.1 is the RSLAD family's KL scale")
-    clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm")
+    loss_scale: float = Field(default=1.0, gt=0, description="factor of the loss; 0.1 is the RSLAD family's KL scale")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the gradient; longer ones are cut")
     workers: int = Field(default=0, ge=0, description="loader processes, for data that streams from disk")
     checkpoint_steps: int = Field(default=0, ge=0, description="also save every N steps; each epoch's end always is")
     log_steps: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
