@@ -59,6 +59,7 @@ class MissingExtraError(RobustillError, ImportError):
 
 
 _LISTED, _OF_MANY = 40, 5
+_OWN = "One of your own: robustill --import MODULE VERB ...; from Python, import the module that registers it"
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
@@ -77,6 +78,16 @@ def nearest(name: str, options: Iterable[str]) -> str:
     if len(found) > _LISTED:  # a wall of text
         return f"choose one of: {', '.join(found[:_OF_MANY])} and {len(found) - _OF_MANY} more"
     return "choose one of: " + ", ".join(found)
+
+
+def nearest_or_own(name: str, options: Iterable[str]) -> str:
+    """Return the hint of `nearest` for methods and networks, of which there may also be some of one's own.
+
+    >>> nearest_or_own("rslda", ["rslad", "trades"]).partition(" One of your own: ")[0]
+    "did you mean 'rslad'?"
+    """
+    near = nearest(name, options)
+    return f"{near}{'' if near.endswith('?') else '.'} {_OWN}"
 
 
 def nearest_path(path: str | Path) -> str:

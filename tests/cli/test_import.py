@@ -36,7 +36,7 @@ checks = false
 
 def test_a_verb_knows_what_the_module_registers(robustill: Robustill, own: Path, tmp_path: Path) -> None:
     words = ("train", "digits_pgd-at_cnn-small", "--set", "method.name=labelled", *QUICK, "--out", tmp_path / "run")
-    refused(robustill(*words), "unknown method 'labelled'")
+    refused(robustill(*words), "unknown method 'labelled'", "robustill --import MODULE")
     found = robustill("--import", "my_own", *words)
     assert found.code == 0, found.err
     found = robustill("--import", "my_own", "evaluate", tmp_path / "run", "--attacks", "fgsm", "--images", 20, "--json")

@@ -57,7 +57,7 @@ def test_a_file_is_refused_where_its_name_is_not_known(tmp_path: Path) -> None:
     del MODELS["flat"]
     with pytest.raises(ModelError, match="holds a network 'flat', which is not known here") as caught:
         load_model(tmp_path / "flat.safetensors")
-    assert "is put into robustill.models.MODELS" in str(caught.value.hint)
+    assert "One of your own: robustill --import MODULE" in str(caught.value.hint)
 
 
 def test_a_function_that_makes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

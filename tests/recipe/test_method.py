@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from robustill.attacks import PGD
-from robustill.errors import InputError, RecipeError, RobustillError
+from robustill.errors import InputError, RecipeError, RobustillError, nearest_or_own
 from robustill.methods import AKD, ARD, IAD, IGDM, FairARD, Method, PeerAiD, VFDAdv
 from robustill.models import build_model, load_model, save_model
 from robustill.recipe import load_recipe, parse_recipe
@@ -79,7 +79,7 @@ def test_a_base_under_a_method_that_wraps_nothing() -> None:
         (
             {"name": "igdm", "base": {"name": "rslda"}},
             "method.base.name: unknown method 'rslda'",
-            "did you mean 'rslad'?",
+            nearest_or_own("rslda", ["rslad"]),
         ),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from robustill.errors import RecipeError
+from robustill.errors import ModelError, RecipeError
 from robustill.methods import METHODS
 from robustill.recipe import load_recipe, parse_recipe
 from tests.recipe.tables import PLAIN, with_key
@@ -85,7 +85,15 @@ def test_a_method_without_arguments() -> None:
 
 def test_a_typo_in_the_method_name() -> None:
     found = error(with_key("method.name", "rslda"), build=True)
-    assert (found.message, found.hint) == ("method.name: unknown method 'rslda'", "did you mean 'rslad'?")
+    assert found.message == "method.name: unknown method 'rslda'"
+    assert found.hint is not None
+    assert found.hint.startswith("did you mean 'rslad'? One of your own: robustill --import MODULE")
+
+
+def test_an_architecture_of_ones_own_is_told_how_it_gets_known() -> None:
+    own = {**with_key("student.architecture", "zzz"), "method": {"name": "standard"}, "teachers": {}}
+    with pytest.raises(ModelError, match=r"'zzz'\n  hint: choose one of: .*\. One of your own: robustill --import"):
+        parse_recipe(own).build()
 
 
 def test_a_typo_in_an_evaluation_attack_comes_to_light_before_training() -> None:

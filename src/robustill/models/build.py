@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from robustill.errors import ModelError, nearest
+from robustill.errors import ModelError, nearest, nearest_or_own
 from robustill.models.cnn import cnn_small, cnn_wide
 from robustill.models.mobilenet import mobilenet_v2
 from robustill.models.resnet import preact_resnet18, resnet18, resnet34
@@ -72,7 +72,7 @@ def build_model(
     'cnn_small'
     """
     if name not in MODELS:
-        raise ModelError(f"unknown architecture {name!r}", hint=nearest(name, MODELS))
+        raise ModelError(f"unknown architecture {name!r}", hint=nearest_or_own(name, MODELS))
     num_classes, shape = checked_classes(num_classes), checked_shape(shape)
     means, stds = checked_normalization(mean, std, shape[0])
     arguments = _complete(name, arguments)

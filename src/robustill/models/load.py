@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from robustill.errors import ModelError, nearest, nearest_path
+from robustill.errors import ModelError, nearest, nearest_or_own, nearest_path
 from robustill.models.build import MODELS, build_model
 from robustill.models.foreign import class_count, fill
 from robustill.models.foreign_file import read_foreign
@@ -92,7 +92,9 @@ def _open(
     if at and architecture in MODELS:
         return _from_foreign(architecture, path, num_classes, size, arguments)
     if at and architecture.isidentifier() and not Path(source).exists():
-        raise ModelError(f"unknown architecture {architecture!r} in {source!r}", hint=nearest(architecture, MODELS))
+        raise ModelError(
+            f"unknown architecture {architecture!r} in {source!r}", hint=nearest_or_own(architecture, MODELS)
+        )
     return _from_path(Path(source), arguments)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robustill.errors import ModelError, nearest
+from robustill.errors import ModelError, nearest_or_own
 from robustill.models.build import MODELS
 from robustill.models.seal import SEAL
 from robustill.models.spec import ModelSpec, checked_classes, checked_normalization, checked_shape
@@ -65,7 +65,7 @@ def decode(metadata: Mapping[str, str], where: str) -> tuple[ModelSpec, tuple[st
     if name not in MODELS:
         raise ModelError(
             f"{where} holds a network {name[:100]!r}, which is not known here",
-            f"{nearest(name, MODELS)}; a network of your own is put into robustill.models.MODELS first",
+            nearest_or_own(name, MODELS),
         )
     try:
         spec, names = _spec(metadata), _names(metadata)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustill.errors import RecipeError, nearest
+from robustill.errors import RecipeError, nearest, nearest_or_own
 from robustill.recipe.mistakes import checked_argument
 from robustill.recipe.tables import AttackTable, MethodTable
 
@@ -149,7 +149,7 @@ def _part(table: MethodTable, key: str) -> Part:
 
     name = table.name
     if name not in METHODS:
-        raise RecipeError(f"{key}.name: unknown method {name!r}", nearest(name, METHODS))
+        raise RecipeError(f"{key}.name: unknown method {name!r}", nearest_or_own(name, METHODS))
     wraps = issubclass(METHODS[name], Wrapper)
     if wraps and table.base is None:
         raise RecipeError(f"{key}: {name} wraps another method", f'add a table [{key}.base] with name = "rslad", say')
