@@ -43,7 +43,10 @@ def evaluate(
     split: Split = "test",
     images: Annotated[
         int | None,
-        typer.Option(help="Only so many, as many of each class, drawn by --seed (small samples have wide intervals)."),
+        typer.Option(
+            help="Only so many, as many of each class however unbalanced the data, drawn by --seed (small samples have "
+            "wide intervals)."
+        ),
     ] = None,
     eps_grid: Annotated[
         str | None,
@@ -112,6 +115,8 @@ def _print_evaluation(target: str, split: str, result: Evaluation) -> None:
     title = f"{target}: accuracy in % on {len(result.robust)} {split} images, {threat}"
     print_table(title, ["", "accuracy", "95% interval", "WRA"], result.rows())
     console = Console(soft_wrap=True)
+    if "drawn" in result.about:
+        console.print(f"drawn: {plain(result.about['drawn'])}", highlight=False)
     if result.labels is not None:
         name, accuracy = result.worst_class()
         console.print(f"weakest class: {plain(name)}, {100 * accuracy:.2f} under all attacks", highlight=False)

@@ -17,6 +17,7 @@ from robustill.evaluation.helpers import Helpers
 from robustill.evaluation.request import Request, prepare
 from robustill.evaluation.result import Evaluation
 from robustill.evaluation.shards import gather, part
+from robustill.evaluation.subset import balance_note
 from robustill.evaluation.trust import trust
 from robustill.evaluation.view import Precision
 from robustill.models import model_digest
@@ -57,7 +58,7 @@ def evaluate(
         norm: `"Linf"` or `"L2"`.
         attacks: Names as in `named_attack`.
         split: Which part of the data.
-        images: Only so many, as many of each class, drawn by `seed`; all when None.
+        images: Only so many, as many of each class (however many the data have of it), drawn by `seed`; all when None.
         eps_grid: Radii for a curve of the worst case over `attacks`.
         transfer_from: Another model: each attack is also made on it and tried on `model`, as `transfer-NAME`.
         checks: Look for signs that the attacks were fooled (a few small attacks more).
@@ -108,6 +109,8 @@ def evaluate(
             helpers.collect(store)
         gather(store, shard[1] if processes == 1 else 1)
         about = {**request.about(model, data), "split_digest": data.split_digest(split)}
+        if (drawn := balance_note(campaign.run.split.labels, images)) is not None:
+            about["drawn"] = drawn
         if transfer_from is not None:
             # The stored verdicts may be of other surrogates besides: this says which ones are counted.
             about["transfer_from"] = model_digest(transfer_from)

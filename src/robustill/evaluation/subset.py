@@ -8,6 +8,9 @@ from torch import Tensor
 from robustill.data.order import Purpose, random_stream
 from robustill.errors import InputError
 
+# Classes nearer to each other than this weigh about the same in any sample.
+_UNEVEN = 1.5
+
 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
     """Return `count` positions in ascending order, as many of each class as there can be, drawn by `seed`.
@@ -36,3 +39,26 @@ def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
         turn[own] = torch.arange(len(own))
     chosen = order[turn.sort(stable=True).indices[:count]]
     return chosen.sort().values
+
+
+def balance_note(labels: Tensor, count: int | None) -> str | None:
+    """Return what `balanced` does to an accuracy where the classes of `labels` `[N]` are of different sizes, or None.
+
+    Args:
+        labels: int64 `[N]`.
+        count: How many images were drawn; None: all.
+
+    >>> balance_note(torch.tensor([0] * 40 + [1] * 10), 20)
+    'as many images of each class as there can be, of 10 to 40: an accuracy on all images weighs large classes more'
+    >>> balance_note(torch.tensor([0] * 40 + [1] * 10), None)
+    """
+    if count is None or count >= len(labels):
+        return None
+    sizes = torch.unique(labels, return_counts=True)[1]
+    smallest, largest = int(sizes.min()), int(sizes.max())
+    if largest < _UNEVEN * smallest:
+        return None
+    return (
+        f"as many images of each class as there can be, of {smallest} to {largest}: an accuracy on all images weighs "
+        "large classes more"
+    )

@@ -69,6 +69,8 @@ def _table(evaluation: dict[str, Any], entries: list[tuple[str, dict[str, Any], 
         for name, each, _ in entries
     ]
     caption = f"Accuracy in % on {evaluation['images']:,} images; WRA: mean of clean accuracy and this one"
+    if "drawn" in evaluation:
+        caption += f". Drawn: {evaluation['drawn']}"
     return Table(caption, ("attack", "accuracy", "95% interval", "WRA"), rows)
 
 
