@@ -64,3 +64,31 @@ def test_a_function_that_makes_something_else_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setitem(MODELS, "plain", lambda num_classes, shape: nn.Flatten())  # type: ignore[arg-type, return-value]
     with pytest.raises(ModelError, match=r"MODELS\['plain'\] made a Flatten, which is no Classifier"):
         build_model("plain", num_classes=2)
+
+
+class Inside(Classifier):
+    """All weights below one name, as of a network of another library; `downsample` is its own word."""
+
+    def __init__(self, num_classes: int, shape: tuple[int, int, int], *, inner: str) -> None:
+        super().__init__()
+        self.inner = inner
+        layers = nn.ModuleDict({"downsample": nn.Linear(shape[1] * shape[2], 3), "head": nn.Linear(3, num_classes)})
+        setattr(self, inner, nn.ModuleDict({"block": layers}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = getattr(self, self.inner)["block"]
+        logits: Tensor = layers["head"](layers["downsample"](self.normalize(x).flatten(1)))
+        return logits
+
+
+@pytest.mark.parametrize("inner", ["body", "network", "model"])
+@pytest.mark.parametrize("outer", ["", "module.", "module.model."])
+def test_a_checkpoint_of_a_network_with_all_weights_below_one_name(
+    inner: str, outer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(MODELS, "inside", Inside)
+    model = build_model("inside", num_classes=3, shape=(1, 2, 2), inner=inner)
+    torch.save({outer + key: value for key, value in model.state_dict().items()}, tmp_path / "inside.pt")
+    found = load_model(f"inside@{tmp_path / 'inside.pt'}", shape=(1, 2, 2), num_classes=3, inner=inner)
+    x = torch.rand(4, 1, 2, 2)
+    assert torch.equal(found(x), model(x))

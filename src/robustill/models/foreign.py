@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from robustill.errors import ModelError
-from robustill.models.foreign_file import ForeignWeights, read_foreign
+from robustill.models.foreign_file import ForeignWeights, own_prefix, read_foreign
 from robustill.models.match import head_name, require_match
 from robustill.models.spec import Classifier, Normalize, checked_normalization
 
@@ -110,23 +111,28 @@ def class_count(weights: ForeignWeights) -> int | None:
 
 def _mapping(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, str]:
     """Return for each tensor that is used the name it has in the model."""
-    head, plain = head_name(model), all(name[:1].isdigit() for name in tensors)
-    names: dict[str, str] = {}
-    for old in tensors:
-        new = old.replace(".downsample.", ".shortcut.")
-        if "init_conv.weight" in tensors:
-            for pattern, replacement in _WIDE_NAMES:
-                new = re.sub(pattern, replacement, new)
-        layer, _, kind = new.rpartition(".")
-        if layer in _HEADS and head is not None and "." not in head:
-            new = f"{head}.{kind}"
-        if plain and hasattr(model, "layers"):
-            new = f"layers.{new}"
-        # The public WideResNet of TRADES holds a stage that its forward pass never uses.
-        if not new.startswith("sub_block1."):
-            names[old] = new
+    own = {name for name in model.state_dict() if not name.startswith("normalize.")}
+    # A network of one's own may have all its weights below a name that is taken off files.
+    prefix = own_prefix(own)
+    names = {old: prefix + old if prefix + old in own else _renamed(old, model, tensors) for old in tensors}
+    # The public WideResNet of TRADES holds a stage that its forward pass never uses.
+    names = {old: new for old, new in names.items() if not new.startswith("sub_block1.")}
     _require_distinct(names)
     return names
+
+
+def _renamed(name: str, model: nn.Module, tensors: Collection[str]) -> str:
+    """Return what `name` of a file is called in a network of the library."""
+    new = name.replace(".downsample.", ".shortcut.")
+    if "init_conv.weight" in tensors:
+        for pattern, replacement in _WIDE_NAMES:
+            new = re.sub(pattern, replacement, new)
+    layer, _, kind = new.rpartition(".")
+    head = head_name(model)
+    if layer in _HEADS and head is not None and "." not in head:
+        new = f"{head}.{kind}"
+    plain = all(each[:1].isdigit() for each in tensors)
+    return f"layers.{new}" if plain and hasattr(model, "layers") else new
 
 
 def _require_distinct(names: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,32 @@ def _strip(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     while True:
         whole = {name: tensor for name, tensor in tensors.items() if not name.startswith(_COPIES)}
         tensors = whole or tensors
-        weights = [name for name in tensors if _last(name) not in _MEAN + _STD]
-        first, dot, _ = weights[0].partition(".") if weights else ("", "", "")
-        prefix = first + dot
-        if not dot or _OWN.match(prefix) or not all(name.startswith(prefix) for name in weights):
+        prefix = _shared(tensors)
+        if not prefix:
             return tensors, stripped
         stripped.append(prefix)
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def own_prefix(names: Iterable[str]) -> str:
+    """Return what is stripped of a file with these names: a network with them has its weights below it.
+
+    >>> own_prefix(["body.conv.weight", "body.conv.bias"])
+    'body.conv.'
+    """
+    names, found = list(names), ""
+    while prefix := _shared(names):
+        names, found = [name.removeprefix(prefix) for name in names], found + prefix
+    return found
+
+
+def _shared(names: Iterable[str]) -> str:
+    """Return the first part that all weights share, with its dot; "" where there is none to take off."""
+    weights = [name for name in names if _last(name) not in _MEAN + _STD]
+    first, dot, _ = weights[0].partition(".") if weights else ("", "", "")
+    prefix = first + dot
+    shared = dot and not _OWN.match(prefix) and all(name.startswith(prefix) for name in weights)
+    return prefix if shared else ""
 
 
 def _last(name: str) -> str:
