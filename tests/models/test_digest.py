@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +156,32 @@ def test_a_digest_is_the_same_in_another_process() -> None:
         for _ in range(2)
     }
     assert len(found) == 1
+
+
+def test_a_digest_is_the_same_whatever_its_module_is_called(tmp_path: Path) -> None:
+    """The file that is started is `__main__`, and `__mp_main__` in the processes that it starts."""
+    (tmp_path / "started.py").write_text("""
+from multiprocessing import get_context
+from torch import nn
+from robustill.models import model_digest
+
+class Net(nn.Module):
+    def forward(self, x):
+        return x
+
+def show():
+    print(model_digest(Net()), flush=True)
+
+if __name__ == "__main__":
+    show()
+    process = get_context("spawn").Process(target=show)
+    process.start()
+    process.join()
+""")
+    ways = (["started.py"], ["-m", "started"], ["-c", "import started; started.show()"])
+    found = [
+        subprocess.run([sys.executable, *way], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+        for way in ways
+    ]
+    assert list(map(len, found)) == [2, 2, 1]
+    assert len({each for digests in found for each in digests}) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -121,4 +122,13 @@ def _plain(value: Any, seen: list[nn.Module]) -> Any:
 
 
 def _name(value: Any) -> str:
-    return f"{value.__module__}.{value.__qualname__}"
+    return f"{_module(value.__module__)}.{value.__qualname__}"
+
+
+def _module(name: str | None) -> str | None:
+    """Return the name that a module has in every process; the file that was started is called otherwise in each."""
+    if name not in ("__main__", "__mp_main__"):
+        return name
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    return str(spec.name) if spec is not None else "__main__" if file is None else Path(file).stem
