@@ -100,3 +100,17 @@ def test_a_network_that_learned_has_no_content_to_know_it_by(robustill: Robustil
         outcome = robustill("train", "two", "--resume", "--set", f"teachers.teacher_{name}=copy.safetensors")
         assert outcome.code == code, outcome.err
     refused(outcome, "teachers.teacher_adv", "not known to be the same")
+
+
+def test_a_teacher_more_or_less_is_another_recipe(robustill: Robustill, recipe: Recipe, cut: Cut) -> None:
+    """IAD does with one teacher or two."""
+    given = recipe.model_dump(mode="json", exclude_none=True)
+    source = given["teachers"]["teacher"]
+    for teachers, change in (
+        ({"teacher": source}, f"teachers.teacher_nat={source}"),
+        ({"teacher": source, "teacher_nat": source}, f'teachers={{teacher="{source}"}}'),
+    ):
+        folder = f"of-{len(teachers)}"
+        cut(Recipe.model_validate({**given, "method": {"name": "iad"}, "teachers": teachers}), Path(folder))
+        outcome = robustill("train", folder, "--resume", "--set", change)
+        refused(outcome, "started with another recipe: teachers.teacher_nat.source: ", "another folder")

@@ -102,7 +102,8 @@ def _sources(teacher: Teacher | tuple[Teacher, ...]) -> str:
 
 def _without_places(recipe: Recipe) -> dict[str, Any]:
     def rest(teacher: Teacher) -> dict[str, Any]:
-        return {**teacher_table(teacher).model_dump(), "source": None}
+        # Not None, which is how a teacher looks that is not there.
+        return {**teacher_table(teacher).model_dump(), "source": "given"}
 
     return {
         **recipe.model_dump(),
