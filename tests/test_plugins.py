@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from robustill.errors import InputError
 from robustill.methods import METHODS
 from robustill.models import MODELS
-from robustill.plugins import import_modules, imported_modules
+from robustill.plugins import handing_on, import_modules, imported_modules
 from tests.own import own
 
 __all__ = ["own"]
@@ -44,3 +45,15 @@ def test_one_that_cannot_be_imported(own: Path, name: str, content: str | None, 
     assert message in caught.value.message
     assert hint in str(caught.value.hint)
     assert imported_modules() == ()
+
+
+def test_another_process_looks_where_they_were_found(own: Path) -> None:
+    places = [own.parent / "scripts", own.parent / "lib"]
+    (places[1] / "my_package").mkdir(parents=True)
+    places[0].mkdir()
+    own.rename(places[0] / "my_own.py")
+    (places[1] / "my_package" / "inner.py").write_text("")
+    sys.path += map(str, places)
+    import_modules(["my_own", "my_package.inner", "sys"])
+    words = ["--import", "my_own", "--import", "my_package.inner", "--import", "sys"]
+    assert handing_on() == [*words, "--look-in", str(places[0]), "--look-in", str(places[1])]

@@ -56,6 +56,16 @@ def imported_modules() -> tuple[str, ...]:
     return tuple(_imported)
 
 
+def handing_on() -> list[str]:
+    """Return the words that hand the modules on to the process of a cell, with the folders in which they were found.
+
+    A script has its own folder in its path, where no other process would look.
+    """
+    words = [word for name in _imported for word in ("--import", name)]
+    places = dict.fromkeys(place for name in _imported for place in _places(name))
+    return words + [word for place in places for word in ("--look-in", place)]
+
+
 def own() -> dict[str, Any]:
     """Return the methods and networks that do not come with robustill, by their place: `METHODS["mine"]`."""
     from robustill import methods
@@ -99,6 +109,13 @@ def home(made: Any) -> str:
     while isinstance(made, functools.partial):
         made = made.func
     return str(getattr(inspect.unwrap(made), "__module__", ""))
+
+
+def _places(name: str) -> list[str]:
+    top = sys.modules.get(name.partition(".")[0])
+    file = getattr(top, "__file__", None)
+    files = [str(file)] if file is not None and not hasattr(top, "__path__") else list(getattr(top, "__path__", ()))
+    return [str(Path(each).absolute().parent) for each in files]
 
 
 def _import(name: str) -> None:

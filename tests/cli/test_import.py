@@ -48,7 +48,12 @@ def test_one_that_is_not_there_is_one_error(robustill: Robustill) -> None:
 
 
 @pytest.mark.slow
-def test_a_cells_process_imports_it(robustill: Robustill, own: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "scripts"])
+def test_a_cells_process_imports_it(place: str, robustill: Robustill, own: Path, tmp_path: Path) -> None:
+    # A script finds what lies beside it, whatever the working folder; a cell is no such script.
+    (tmp_path / place).mkdir(exist_ok=True)
+    own.rename(tmp_path / place / own.name)
+    sys.path.append(str(tmp_path / place))
     (tmp_path / "st.toml").write_text(STUDY)
     found = robustill("--import", "my_own", "study", "st.toml", "--jobs", 1)
     assert found.code == 0, found.err

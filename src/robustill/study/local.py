@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robustill.errors import InputError
-from robustill.plugins import imported_modules
+from robustill.plugins import handing_on
 from robustill.study.folder import LOG
 from robustill.study.table import Resources
 
@@ -26,15 +26,14 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "robustill.study.run_cell", str(folder), "--parent", str(os.getpid())]
 
 
-def start(folder: Path, environment: Mapping[str, str], modules: Sequence[str]) -> subprocess.Popen[bytes]:
+def start(folder: Path, environment: Mapping[str, str], own: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the process of a cell, in a group of its own: Ctrl-C reaches it through the study alone.
 
     Args:
         folder: The cell's.
         environment: What the process has beside this one's.
-        modules: What it imports first, as `--import` named it to the study.
+        own: What it imports first and where it finds that, as `handing_on` says it in the process of the study.
     """
-    own = [word for name in modules for word in ("--import", name)]
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
             [*command(folder), *own], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -111,7 +110,7 @@ class Local:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.machine.gpus[place] for place in places)
         for place in places:
             self._free[place] -= min(resources.gpus, 1.0)
-        self._running[key] = (start(folder, environment, imported_modules()), resources, places)
+        self._running[key] = (start(folder, environment, handing_on()), resources, places)
 
     def wait(self, seconds: float) -> list[tuple[str, int]]:
         """Return the cells that have ended with their exit codes, as soon as one has, or after `seconds`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robustill.errors import MissingExtraError, RobustillError
-from robustill.plugins import imported_modules
+from robustill.plugins import handing_on
 from robustill.study.local import environment_of, start
 from robustill.study.table import Resources
 
@@ -22,11 +22,11 @@ _REACH_S = 10.0
 _KILLED = -9
 
 
-def run_in_worker(folder: str, working: str, resources: dict[str, Any], modules: Sequence[str]) -> int:
+def run_in_worker(folder: str, working: str, resources: dict[str, Any], own: Sequence[str]) -> int:
     """Run a cell's process beside a Ray worker and return its exit code; a cancelled task stops it."""
     os.chdir(working)
     wanted = Resources.model_validate(resources)
-    process = start(Path(folder), environment_of(wanted), modules)
+    process = start(Path(folder), environment_of(wanted), own)
     try:
         while process.poll() is None:
             time.sleep(_POLL_S)
@@ -99,7 +99,7 @@ class Ray:
         task = self._ray.remote(run_in_worker).options(
             max_retries=0, name=folder.name, **{name: value for name, value in wants.items() if value}
         )
-        self._tasks[key] = task.remote(str(folder), str(Path.cwd()), resources.model_dump(), imported_modules())
+        self._tasks[key] = task.remote(str(folder), str(Path.cwd()), resources.model_dump(), handing_on())
 
     def wait(self, seconds: float) -> list[tuple[str, int]]:
         """Return the cells that have ended with their exit codes, as soon as one has, or after `seconds`."""

@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parent", type=int, help="process without which nobody waits for this one")
     parser.add_argument("--import", dest="modules", action="append", default=[], help="as in the study's command")
+    parser.add_argument("--look-in", dest="places", action="append", default=[], help="folder of such a module")
     options = parser.parse_args(arguments)
+    # At the end: what is found without them stays what it is.
+    sys.path += [place for place in options.places if place not in sys.path]
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         if options.parent is not None:
