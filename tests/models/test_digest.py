@@ -133,6 +133,9 @@ def test_what_does_not_decide_the_function_does_not_count() -> None:
     network.register_forward_hook(lambda *_: None)
     network[0].device = "cuda:1"
     network[0].seen = object(), torch.zeros(2), [torch.zeros(2)]
+    network[0].grid = None  # made when it is first called
+    assert model_digest(network) == digest
+    network[0].grid = torch.zeros(2)
     network[0].compile(backend="eager")
     assert model_digest(network) == digest
 

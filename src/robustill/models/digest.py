@@ -83,7 +83,8 @@ def _attributes(module: nn.Module, seen: list[nn.Module]) -> dict[str, Any]:
     public = type(module).__module__.startswith("torch.")
     found = {}
     for name, value in sorted(vars(module).items()):
-        if name in _NO_SETTINGS or "device" in name or (public and name.startswith("_")):
+        # Nothing may be a tensor that the first call makes: what is not there yet must not make another network of it.
+        if value is None or name in _NO_SETTINGS or "device" in name or (public and name.startswith("_")):
             continue
         try:
             found[name] = _plain(value, seen)
