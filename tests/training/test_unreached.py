@@ -35,7 +35,7 @@ ATTACK = PGD(eps=0.1, step_size=0.1, steps=1)
         ({"schedule": {"name": "cosine", "start": 5}}, ["schedule.start = 5"]),
         ({"schedule": {"name": "piecewise", "start": 5}}, []),
         ({"schedule": {"warmup_epochs": 4}}, []),
-        ({"schedule": {"warmup_epochs": 5}}, ["schedule.warmup_epochs = 5, whose peak is"]),
+        ({"schedule": {"warmup_epochs": 5}}, ["the peak after schedule.warmup_epochs = 5"]),
         (
             {"guides": {"peer": {"schedule": {"name": "cosine", "start": 6}}}},
             ["guides.peer.schedule.start = 6"],

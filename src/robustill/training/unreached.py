@@ -101,6 +101,6 @@ def _of_schedule(schedule: ScheduleSettings, path: str, epochs: int) -> Iterator
     if schedule.name == "piecewise" and late:
         yield f"{path}schedule.milestones {', '.join(late)}"
     if schedule.warmup_epochs >= epochs:
-        yield f"{path}schedule.warmup_epochs = {schedule.warmup_epochs:g}, whose peak is"
+        yield f"the peak after {path}schedule.warmup_epochs = {schedule.warmup_epochs:g}"
     if schedule.name == "cosine" and schedule.start >= epochs:
         yield f"{path}schedule.start = {schedule.start:g}"
