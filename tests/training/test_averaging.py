@@ -131,6 +131,17 @@ def test_reestimation_is_the_mean_over_batches_weighted_by_their_sizes() -> None
     assert norm.momentum == 0.3
 
 
+def test_a_batch_norm_in_two_places_counts_each() -> None:
+    norm, data = nn.BatchNorm2d(2), batches(3)
+    reestimate_batch_norm(nn.Sequential(norm, nn.ReLU(), norm), data)
+    seen = nn.BatchNorm2d(2).train()
+    inputs = [each for x, _ in data for each in (x, seen(x).relu())]
+    means, sizes = [x.mean((0, 2, 3)) for x in inputs], [len(x) for x in inputs]
+    expected = sum(size * mean for size, mean in zip(sizes, means, strict=True)) / sum(sizes)
+    torch.testing.assert_close(norm.running_mean, expected)
+    assert not norm._forward_pre_hooks
+
+
 def test_a_pass_that_breaks_leaves_the_momentum() -> None:
     norm = nn.BatchNorm2d(2, momentum=0.3)
     with pytest.raises(ValueError, match="expected 4D"):

@@ -63,18 +63,22 @@ def reestimate_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
     norms = batch_norms(model)
     if not norms:
         return
-    momenta, seen = [each.momentum for each in norms], 0
+    momenta, seen = [each.momentum for each in norms], dict.fromkeys(norms, 0)
+
+    def weigh(norm: _BatchNorm, given: tuple[Tensor, ...]) -> None:
+        # PyTorch's `update_bn` gives the rest at the end as much weight as a whole batch.
+        seen[norm] += len(given[0])
+        norm.momentum = len(given[0]) / seen[norm]
+
+    hooks = [each.register_forward_pre_hook(weigh) for each in norms]
     try:
         with eval_mode(model):
             model.train()
             for each in norms:
                 each.reset_running_stats()
             for x, _ in batches:
-                seen += len(x)
-                for each in norms:
-                    # PyTorch's `update_bn` gives the rest at the end as much weight as a whole batch.
-                    each.momentum = len(x) / seen
                 model(x)
     finally:
-        for each, momentum in zip(norms, momenta, strict=True):
+        for each, momentum, hook in zip(norms, momenta, hooks, strict=True):
             each.momentum = momentum
+            hook.remove()
