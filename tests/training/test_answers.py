@@ -17,6 +17,8 @@ from robustill.training import Settings, train
 from robustill.training.answers import Answers
 
 ATTACK = PGD(eps=0.05, step_size=0.02, steps=2)
+# Before the first step: two images that show its logits, and all 96, to see that it does not guess.
+BEFORE = 2 + 96
 
 
 def network(seed: int) -> nn.Module:
@@ -63,9 +65,9 @@ def test_how_often_a_teacher_is_asked(tiny_data: Data, changes: dict[str, Any], 
     teacher = Counting()
     fit(RSLAD(network(0), teacher, attack=ATTACK), tiny_data, **changes)
     remembers = changes.get("remember_teachers", True) and changes.get("epochs", 3) > 1
-    # Besides: two images that show its logits, and the first batch again, to see that it does not draw.
+    # Besides: what is asked before, and the first batch again, to see that it does not draw.
     again = 16 // changes.get("micro_batches", 1) if remembers else 0
-    assert teacher.images == 2 + again + epochs_asked * len(tiny_data.train)
+    assert teacher.images == BEFORE + again + epochs_asked * len(tiny_data.train)
 
 
 def test_augmented_or_streamed_images_are_shown_each_time(tiny_data: Data) -> None:
@@ -73,7 +75,7 @@ def test_augmented_or_streamed_images_are_shown_each_time(tiny_data: Data) -> No
     moved = Data(data.name, data.class_names, data.train, data.validation, data.test, augment=Augment(flip=True))
     teacher = Counting()
     fit(KD(network(0), teacher), moved)
-    assert teacher.images == 2 + 3 * len(data.train)
+    assert teacher.images == BEFORE + 3 * len(data.train)
     assert Answers(data, Settings()).on
     assert not Answers(moved, Settings()).on
     assert not Answers(data, Settings(epochs=1)).on
@@ -84,7 +86,7 @@ def test_a_teacher_that_draws_is_asked_each_time(tiny_data: Data) -> None:
     for on in (True, False):
         teacher = Counting(noise=0.1)
         results.append(fit(KD(network(0), teacher), tiny_data, remember_teachers=on))
-        assert teacher.images == 2 + 3 * len(tiny_data.train) + (32 if on else 0)
+        assert teacher.images == BEFORE + 3 * len(tiny_data.train) + (32 if on else 0)
     # The attempt leaves the global generator as it was.
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
 
