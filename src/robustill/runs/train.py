@@ -11,8 +11,6 @@ from robustill.recipe import Recipe
 from robustill.runs.written import write_recipe
 
 if TYPE_CHECKING:
-    from robustill.data import Data
-    from robustill.methods import Method
     from robustill.training import TrainResult
 
 
@@ -43,10 +41,13 @@ def run_recipe(
 
 
 def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, track: Sequence[str]) -> TrainResult:
+    import torch
+
     from robustill.evaluation import is_first
     from robustill.runs.radii import tell_radii
     from robustill.runs.resume import check_same_content, check_same_recipe
     from robustill.training import train
+    from robustill.training.networks import check_networks
     from robustill.training.resume import check_new
 
     written = folder / "recipe.toml"
@@ -58,7 +59,7 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, trac
     method, data = recipe.build()
     if resume:
         check_same_content(recipe, written, method, data)
-    _check_networks(method, data)
+    check_networks(method, data, torch.device("cpu"))
     tell_radii(recipe, trains=True)
     if is_first() and not resume:
         write_recipe(recipe, written, method, data)
@@ -69,11 +70,3 @@ def _run_recipe(recipe: Recipe, folder: Path, resume: bool, progress: bool, trac
 
         draw_overfitting(record_overfitting(folder), folder / "overfitting.svg")
     return result
-
-
-def _check_networks(method: Method, data: Data) -> None:
-    import torch
-
-    from robustill.training.networks import check_networks
-
-    check_networks(method, data, torch.device("cpu"))

@@ -53,3 +53,14 @@ def grey() -> Data:
     images = levels.to(torch.uint8)[:, None, None, None].expand(-1, 1, 4, 4).contiguous()
     part = images, (levels > 127).long()
     return Data.from_arrays(part, part, validation=4, name="grey", class_names=("dark", "bright"))
+
+
+class Divided(nn.Module):
+    """The same tensors at another temperature."""
+
+    def __init__(self, network: nn.Module, by: float) -> None:
+        super().__init__()
+        self.network, self.by = network, by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) / self.by  # type: ignore[no-any-return]

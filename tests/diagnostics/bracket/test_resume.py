@@ -17,7 +17,7 @@ from robustill.diagnostics.bracket import calibrate, certify, kept, pair_stages
 from robustill.errors import CheckpointError, RobustillError
 from robustill.models.seal import read_sealed, save_sealed
 from robustill.training.lock import BusyError, hold
-from tests.diagnostics.bracket.networks import random_network
+from tests.diagnostics.bracket.networks import Divided, random_network
 
 QUICK: dict[str, Any] = {"steps": 4, "restarts": 2, "targets": 1, "batch_size": 16, "progress": False}
 
@@ -140,17 +140,6 @@ def test_files_whose_confidences_did_not_heed_the_temperature(
         return
     with pytest.raises(CheckpointError, match="format: 1 then, 2 now"):
         calibrate(*pair, tiny_data, 0.02, **options)
-
-
-class Divided(nn.Module):
-    """The same tensors at another temperature."""
-
-    def __init__(self, network: nn.Module, by: float) -> None:
-        super().__init__()
-        self.network, self.by = network, by
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x) / self.by  # type: ignore[no-any-return]
 
 
 def test_another_network_with_equal_tensors_is_named(

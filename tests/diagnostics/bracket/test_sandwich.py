@@ -19,7 +19,7 @@ from robustill.diagnostics.bracket.search import Search
 from robustill.diagnostics.bracket.subject import same_function
 from robustill.diagnostics.bracket.witness import differ
 from robustill.models import Frozen, model_digest
-from tests.diagnostics.bracket.networks import Brightness, grey, random_network, trained_network
+from tests.diagnostics.bracket.networks import Brightness, Divided, grey, random_network, trained_network
 
 QUICK: dict[str, Any] = {"steps": 8, "restarts": 2, "targets": 2, "progress": False}
 
@@ -183,15 +183,6 @@ def test_swapped_roles_swap_the_signed_parts(
             torch.testing.assert_close(one[k][:, chosen], other[k][:, chosen], atol=1e-3, rtol=0)
     assert not torch.allclose(there.over.lower, there.under.lower, atol=0.01, equal_nan=True)
     assert torch.equal(there.agreed, back.agreed)
-
-
-class Divided(nn.Module):
-    def __init__(self, network: nn.Module, by: float) -> None:
-        super().__init__()
-        self.network, self.by = network, by
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x) / self.by  # type: ignore[no-any-return]
 
 
 def test_temperature_scales_the_logits(pair: tuple[nn.Module, nn.Module], tiny_data: Data) -> None:
